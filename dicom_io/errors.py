@@ -1,0 +1,107 @@
+"""What can be wrong with an object or a peer.
+
+DicomIoError
+├── ImageError                      an image that cannot be read; `reason` is its code
+│   ├── NotAnImageError
+│   ├── TruncatedDataError
+│   ├── MissingAttributeError
+│   ├── NoPixelDataError
+│   ├── UnsupportedTransferSyntaxError
+│   ├── UnsupportedObjectError
+│   ├── PixelDecodeError
+│   └── OversizedImageError
+├── SpoolError                      the received bytes could not be made durable
+└── PeerError                       another application entity
+    ├── PeerUnreachableError        no connection, or the association was rejected, aborted or timed out
+    └── StoreRefusedError           the peer answered a C-STORE with a failure, or takes no such object
+"""
+
+from typing import ClassVar
+
+from dicom_io.reasons import Reason
+
+
+class DicomIoError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class ImageError(DicomIoError):
+    """An image cannot be read; trying again will not help.
+
+    Messages name attributes and sizes, never a value that could identify a patient.
+    """
+
+    reason: ClassVar[Reason]
+
+
+class NotAnImageError(ImageError):
+    """The bytes are neither DICOM nor PNG nor JPEG."""
+
+    reason = Reason.NOT_AN_IMAGE
+
+
+class TruncatedDataError(ImageError):
+    """The data set or a frame ends before its declared length."""
+
+    reason = Reason.TRUNCATED
+
+
+class MissingAttributeError(ImageError):
+    """An attribute that identifies or describes the image is absent or empty."""
+
+    reason = Reason.MISSING_ATTRIBUTE
+
+
+class NoPixelDataError(ImageError):
+    """The object carries no Pixel Data."""
+
+    reason = Reason.NO_PIXEL_DATA
+
+
+class UnsupportedTransferSyntaxError(ImageError):
+    """No decoder is available for the transfer syntax."""
+
+    reason = Reason.UNSUPPORTED_TRANSFER_SYNTAX
+
+
+class UnsupportedObjectError(ImageError):
+    """The pixel description contradicts itself or the standard."""
+
+    reason = Reason.UNSUPPORTED_OBJECT
+
+
+class PixelDecodeError(ImageError):
+    """The compressed pixel data could not be decoded."""
+
+    reason = Reason.UNDECODABLE_PIXELS
+
+
+class OversizedImageError(ImageError):
+    """The declared image size is above the limit."""
+
+    reason = Reason.TOO_LARGE
+
+
+class SpoolError(DicomIoError):
+    """The received bytes could not be made durable: disk full, folder missing or read-only."""
+
+
+class PeerError(DicomIoError):
+    """Talking to another application entity failed."""
+
+
+class PeerUnreachableError(PeerError):
+    """No connection, or the association was rejected, aborted or timed out; trying again may help."""
+
+
+class StoreRefusedError(PeerError):
+    """The peer takes no such object or answered a C-STORE with a failure.
+
+    Args:
+        message: what was refused, and what to do.
+        status: the DIMSE status (PS3.4 B.2.3), or None if no presentation context was accepted.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status

@@ -1,0 +1,156 @@
+"""The words of the service: what a flag says, and the states of a study, an image and a delivery.
+
+Pure values; no I/O, no clock.
+"""
+
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dicom_io.reasons import Reason
+
+FINDING = "suspected pneumonia"
+
+
+class ScreeningStatus(StrEnum):
+    """What may be said of an image or a study. Neither word means "normal"."""
+
+    SCREENED = "SCREENED"
+    UNSCREENED = "UNSCREENED"
+
+
+class Priority(StrEnum):
+    """The place in the reading order that a flag asks for. A study without a flag has none."""
+
+    HIGH = "HIGH"
+
+
+class PriorityReason(StrEnum):
+    """Why a priority was raised."""
+
+    FINDING = "finding"
+
+
+class Origin(StrEnum):
+    """What made us look at the image."""
+
+    LIVE = "live"
+    RESCREEN = "rescreen"
+    SHADOW = "shadow"
+
+
+class Stage(StrEnum):
+    """Which of its possible statements on one revision a result is; a revision has at most one of each per model."""
+
+    EARLY = "early"  # the first flagged image, told at once
+    OVERDUE = "overdue"  # not done in time
+    COMPLETE = "complete"  # quiet, and every image terminal
+
+
+class Urgency(IntEnum):
+    """Order of the work. The Priority of the C-STORE request (PS3.7 9.1.1.1) maps onto it; live goes before nightly."""
+
+    RESCREEN = 0
+    LOW = 10
+    MEDIUM = 20
+    HIGH = 30
+
+
+class ImageState(StrEnum):
+    """Where an image stands. The first two are work; the others are terminal."""
+
+    RECEIVED = "received"
+    PREPARED = "prepared"
+    SCORED = "scored"
+    OUT_OF_SCOPE = "out-of-scope"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+
+
+WORKING_STATES = (ImageState.RECEIVED, ImageState.PREPARED)
+
+
+class DeliveryState(StrEnum):
+    """Where a row of the outbox stands."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Prediction(_Frozen):
+    """What is said of one frame; its first frame has number 1, as in DICOM.
+
+    Attributes:
+        probability: calibrated probability of the finding in [0, 1]; None if not scored.
+        logit: the network's output before the sigmoid.
+        threshold: the probability at the operating point.
+        threshold_logit: the logit at and above which the frame is flagged.
+    """
+
+    sop_instance_uid: str | None
+    content_sha256: str
+    frame: int = Field(ge=1)
+    status: ScreeningStatus
+    reason: Reason | None = None
+    probability: float | None = Field(default=None, ge=0, le=1)
+    logit: float | None = None
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    threshold_logit: float | None = None
+    flagged: bool = False
+
+
+class ModelReference(_Frozen):
+    """The model that a result speaks for; `sha256` is the hash of its canonical card.json."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class Flag(_Frozen):
+    """One screening result as it leaves the service; the JSON flag of every destination.
+
+    The JSON Schema is `worker/delivery/flag.schema.json`.
+    """
+
+    schema_: Literal["cxr-triage/flag/1"] = Field(default="cxr-triage/flag/1", alias="schema")
+    result_uid: str
+    supersedes: str | None
+    revision: int = Field(ge=1)
+    complete: bool
+    origin: Origin
+    study_instance_uid: str | None
+    accession_number: str | None
+    status: ScreeningStatus
+    reason: Reason | None
+    priority: Priority | None
+    priority_reason: PriorityReason | None
+    finding: str | None
+    warnings: tuple[str, ...] = ()
+    images: tuple[Prediction, ...]
+    model: ModelReference
+    created_at: datetime
+
+    def to_json(self) -> str:
+        """The canonical text of the flag: field order as declared, UTC times, no spaces."""
+        return self.model_dump_json(by_alias=True)
+
+
+class ScreeningResult(_Frozen):
+    """A result with what the delivery needs beside the flag.
+
+    Attributes:
+        flag: what is said.
+        headers: one encoded header data set (no pixels, Explicit VR Little Endian) per image named in the flag
+            that came as DICOM, in the flag's order.
+    """
+
+    flag: Flag
+    headers: tuple[bytes, ...] = ()

@@ -1,0 +1,38 @@
+"""What the service's own steps raise, and which of it trying again can mend.
+
+TriageError
+├── ConfigurationError       settings, database level or model directory; the operator must act
+├── ModelError               a model artifact that is damaged, incomplete or of another shape
+├── TransientError           the same work may succeed later: the row goes back with a delay
+│   └── DeliveryRetryError
+└── PermanentError           the same work will fail again: the row is failed with its reason
+    └── DeliveryRefusedError
+"""
+
+
+class TriageError(Exception):
+    """Base of everything the service raises on purpose."""
+
+
+class ConfigurationError(TriageError):
+    """The operator must change something; the message is one line that names it."""
+
+
+class ModelError(TriageError):
+    """A model artifact is damaged, incomplete or of another shape than its card says."""
+
+
+class TransientError(TriageError):
+    """The same work may succeed later."""
+
+
+class DeliveryRetryError(TransientError):
+    """A destination could not be reached or asked to try later."""
+
+
+class PermanentError(TriageError):
+    """The same work will fail again."""
+
+
+class DeliveryRefusedError(PermanentError):
+    """A destination answered that it will not take this object."""
