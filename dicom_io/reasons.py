@@ -4,6 +4,7 @@ The codes travel in flags, reports, the database and `deploy/conformance.md`, wh
 """
 
 from enum import StrEnum
+from typing import Self
 
 
 class Reason(StrEnum):
@@ -11,7 +12,7 @@ class Reason(StrEnum):
 
     meaning: str
 
-    def __new__(cls, code: str, meaning: str) -> "Reason":
+    def __new__(cls, code: str, meaning: str) -> Self:
         """Attach the explanation to the code, so that neither is written twice."""
         member = str.__new__(cls, code)
         member._value_ = code

@@ -150,7 +150,9 @@ class ScreeningResult(_Frozen):
         flag: what is said.
         headers: one encoded header data set (no pixels, Explicit VR Little Endian) per image named in the flag
             that came as DICOM, in the flag's order.
+        predecessor_result_uid: the last earlier result of the study that this destination has accepted, if any.
     """
 
     flag: Flag
     headers: tuple[bytes, ...] = ()
+    predecessor_result_uid: str | None = None
