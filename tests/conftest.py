@@ -1,0 +1,93 @@
+"""Fixtures for every test: the shared real images, and real servers on free ports of the loopback interface.
+
+A missing server program skips the tests that need it on a developer's machine and fails them in CI.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.servers import orthanc as orthanc_server
+from tests.servers import ports
+from tests.servers import postgres as postgres_server
+from tests.servers import redis as redis_server
+from tests.servers import storescp as storescp_server
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the working tree."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real images; its README says what lies there."""
+    folder = Path(os.environ.get("CXR_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no real images here: put them into ../shared/data or name their folder in CXR_SHARED_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Call it for a free TCP port of the loopback interface."""
+    return ports.free_port
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[postgres_server.PostgresServer]:
+    with postgres_server.postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(_postgres: postgres_server.PostgresServer) -> Iterator[str]:
+    """SQLAlchemy URL (psycopg) of an empty PostgreSQL database of this test's own."""
+    with _postgres.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with redis_server.redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(_redis: str) -> Iterator[str]:
+    """URL of a Redis that is empty when the test starts."""
+    redis_server.flush(_redis)
+    yield _redis
+    redis_server.flush(_redis)
+
+
+@pytest.fixture
+def storescp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[storescp_server.StartStoreScp]:
+    """Call it to start DCMTK's storescp; the answer knows ae_title, host, port, folder, files()."""
+    with ExitStack() as running:
+
+        def start(*options: str, ae_title: str = "STORESCP", port: int | None = None) -> storescp_server.StoreScp:
+            folder = tmp_path_factory.mktemp("storescp")
+            return running.enter_context(storescp_server.storescp(folder, *options, ae_title=ae_title, port=port))
+
+        yield start
+
+
+@pytest.fixture
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[orthanc_server.StartOrthanc]:
+    """Call it to start an Orthanc; keywords are keys of its configuration file, e.g. DicomModalities."""
+    with ExitStack() as running:
+
+        def start(ae_title: str = "ORTHANC", **configuration: object) -> orthanc_server.Orthanc:
+            server = orthanc_server.orthanc(
+                tmp_path_factory.mktemp("orthanc"), ae_title=ae_title, configuration=configuration
+            )
+            return running.enter_context(server)
+
+        yield start

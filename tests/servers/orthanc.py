@@ -1,0 +1,75 @@
+"""Orthanc as a whole PACS: DICOM on one port, REST on another."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from tests.servers.ports import LOOPBACK, free_port
+from tests.servers.processes import running
+from tests.servers.programs import require_program
+
+
+@dataclass(frozen=True)
+class Orthanc:
+    """A running Orthanc; `port` speaks DICOM, `url` is the root of its REST interface."""
+
+    ae_title: str
+    port: int
+    url: str
+    host: str = LOOPBACK
+
+    def get(self, path: str) -> Any:
+        """The JSON answer of its REST interface, e.g. of `/instances`."""
+        with urlopen(f"{self.url}{path}", timeout=10) as answer:  # noqa: S310  # always http on loopback
+            return json.load(answer)
+
+    def is_ready(self) -> bool:
+        """Whether the REST interface answers."""
+        try:
+            self.get("/system")
+        except (URLError, ConnectionError):
+            return False
+        return True
+
+
+class StartOrthanc(Protocol):
+    """The type of the fixture `orthanc`."""
+
+    def __call__(self, ae_title: str = "ORTHANC", **configuration: object) -> Orthanc:
+        """Start an Orthanc that runs until the test ends."""
+
+
+@contextlib.contextmanager
+def orthanc(
+    folder: Path, *, ae_title: str = "ORTHANC", configuration: Mapping[str, Any] | None = None
+) -> Iterator[Orthanc]:
+    """Run Orthanc with its storage in the folder.
+
+    Args:
+        folder: where its database, objects and log go.
+        ae_title: its AE title, which callers must use.
+        configuration: further keys of its configuration file, e.g. `DicomModalities` or `Plugins`.
+    """
+    program = require_program("Orthanc", "orthanc")
+    http_port = free_port()
+    server = Orthanc(ae_title=ae_title, port=free_port(), url=f"http://{LOOPBACK}:{http_port}")
+    settings = {
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "HttpPort": http_port,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomPort": server.port,
+        "DicomAet": ae_title,
+        "DicomCheckCalledAet": True,
+        **(configuration or {}),
+    }
+    path = folder / "orthanc.json"
+    path.write_text(json.dumps(settings))
+    with running([program, str(path)], ready=server.is_ready, log=folder / "orthanc.log"):
+        yield server

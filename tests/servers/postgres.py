@@ -1,0 +1,83 @@
+"""A private PostgreSQL with one fresh database per test."""
+
+import contextlib
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+
+from tests.servers.ports import LOOPBACK, free_port
+from tests.servers.processes import running
+from tests.servers.programs import require_program
+
+PACKAGE = "postgresql"
+DURABILITY_OFF = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server in which the superuser needs no password."""
+
+    port: int
+    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(f"postgresql://postgres@{LOOPBACK}:{self.port}/postgres", autocommit=True) as connection:
+            connection.execute(statement)
+
+    def is_ready(self) -> bool:
+        """Whether the server takes statements."""
+        try:
+            self._execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """The SQLAlchemy URL of an empty database that is dropped when the block ends."""
+        name = f"test_{next(self._numbers)}"
+        self._execute(f"CREATE DATABASE {name}")
+        yield f"postgresql+psycopg://postgres@{LOOPBACK}:{self.port}/{name}"
+        self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _newest_programs() -> str | None:
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    return str(folders[-1]) if folders else None
+
+
+def _create_cluster(initdb: str, data: Path, user: str | None) -> None:
+    subprocess.run(
+        [initdb, "--pgdata", str(data), "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"],
+        check=True,
+        capture_output=True,
+        user=user,
+        cwd=data.parent,
+    )
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[PostgresServer]:
+    """Run a server in a temporary folder; as root, under the account that Debian's package made for it."""
+    folder_of_programs = _newest_programs()
+    initdb = require_program("initdb", PACKAGE, folder=folder_of_programs)
+    program = require_program("postgres", PACKAGE, folder=folder_of_programs)
+    user = "postgres" if os.geteuid() == 0 else None
+    # Not pytest's own temporary folder: another account may not enter that one.
+    with tempfile.TemporaryDirectory(prefix="cxr-postgres-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        if user:
+            shutil.chown(folder, user)
+        _create_cluster(initdb, folder / "data", user)
+        server = PostgresServer(port=free_port())
+        command = [program, "-D", str(folder / "data"), "-h", LOOPBACK, "-p", str(server.port), "-k", str(folder)]
+        options = [part for option in DURABILITY_OFF for part in ("-c", option)]
+        with running([*command, *options], ready=server.is_ready, log=folder / "log", user=user):
+            yield server
