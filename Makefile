@@ -1,0 +1,49 @@
+# What a user and a developer of cxr-triage type. `make help` lists it.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint audit bench constraints
+SHELL := /bin/bash
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED)  ## make .venv with the package and every tool; at once when nothing changed
+
+$(INSTALLED): pyproject.toml deploy/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "cxr-triage needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	    "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv || { \
+	  echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/pip install --quiet --editable '.[dev]' --constraint deploy/constraints.txt
+	@touch $@
+
+demo: $(INSTALLED)  ## run the main job on drawn films, or on yours: make demo DEMO_DATA=folder
+	$(BIN)/cxr-triage demo $(if $(DEMO_DATA),'$(DEMO_DATA)')
+
+# The steps are lines of one recipe and not prerequisites, so that pytest's summary is the last thing printed, `make -j` included.
+test: $(INSTALLED)  ## set up what is missing, Debian packages of real peers included, and pass every check
+	.ci/install-debian-packages
+	$(MAKE) --no-print-directory lint
+	$(BIN)/pytest -m 'not nightly' $(PYTEST_ARGS)
+
+lint: $(INSTALLED)  ## style, types, import contracts, secrets
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --no-verify --
+
+audit: $(INSTALLED)  ## look for known vulnerabilities in the installed packages (asks the network)
+	$(BIN)/pip-audit --skip-editable
+
+bench: $(INSTALLED)  ## measure preparation, per transfer syntax, against the usual way
+	$(BIN)/python -m tests.benchmarks
+
+constraints: $(INSTALLED)  ## write the versions that lie in .venv into deploy/constraints.txt
+	{ sed -n '/^#/p' deploy/constraints.txt; $(BIN)/pip freeze --exclude-editable; } > .venv/constraints.txt
+	mv .venv/constraints.txt deploy/constraints.txt
+	@touch $(INSTALLED)
