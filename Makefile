@@ -18,7 +18,8 @@ $(INSTALLED): pyproject.toml deploy/constraints.txt
 	    "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv || { \
 	  echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	$(BIN)/pip install --quiet --editable '.[dev]' --constraint deploy/constraints.txt
+	@echo "Installing into .venv: some minutes and some gigabytes the first time (PyTorch)."
+	@$(BIN)/pip install --quiet --editable '.[dev]' --constraint deploy/constraints.txt
 	@touch $@
 
 demo: $(INSTALLED)  ## run the main job on drawn films, or on yours: make demo DEMO_DATA=folder
