@@ -1,0 +1,90 @@
+"""Scoring prepared films with a model artifact; the only module of the service that runs the network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worker.errors import ConfigurationError, ModelError
+from worker.model.artifact import ModelCard, load_card
+from worker.model.network import Network, load_network
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the network says of a batch.
+
+    Attributes:
+        logits: float32 (N,), before the sigmoid and the temperature.
+        activation_maps: float16 (N, h, w), 7x7 at 224 pixels, in units of the logit; mean plus bias is the logit.
+    """
+
+    logits: NDArray[np.float32]
+    activation_maps: NDArray[np.float16]
+
+
+class Engine:
+    """A loaded model. It keeps no state between calls.
+
+    Attributes:
+        card: the model's card, with the threshold.
+        device: where it runs.
+    """
+
+    def __init__(self, card: ModelCard, network: Network, device: torch.device) -> None:
+        self.card = card
+        self.device = device
+        self._network = network.to(device)
+
+    def score(self, pixels: NDArray[np.uint8]) -> Scores:
+        """Score prepared films in one forward pass, in fp32: the precision that the threshold was chosen in.
+
+        Args:
+            pixels: uint8 (N, size, size) from `worker.model.preprocessing.prepare`, size as in the card's input spec.
+
+        Raises:
+            ModelError: if dtype or shape are others.
+        """
+        self._check(pixels)
+        batch = torch.from_numpy(np.array(pixels)).to(self.device)  # np.array: pixels from SQL are read-only
+        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+            logits, maps = self._network(batch)
+        return Scores(logits.cpu().numpy(), maps.cpu().numpy().astype(np.float16))
+
+    def _check(self, pixels: NDArray[np.uint8]) -> None:
+        size = self.card.input_spec.size
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[1:] != (size, size):  # noqa: PLR2004
+            raise ModelError(
+                f"the model takes uint8 films of shape (N, {size}, {size}), got {pixels.dtype} {pixels.shape}; "
+                "prepare them with worker.model.preprocessing.prepare and the card's input spec"
+            )
+
+
+def load_engine(directory: Path, *, device: str = "auto") -> Engine:
+    """Load a model artifact and put it on a device.
+
+    Args:
+        directory: a version directory, checked by its hashes.
+        device: `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        ModelError: if the artifact is absent, damaged or of another shape.
+        ConfigurationError: if there is no such device.
+    """
+    where = _device(device)
+    card = load_card(directory)
+    return Engine(card, load_network(directory, card), where)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigurationError(f"device: {name!r} is no device; use auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigurationError(f"device: {name} is not there; use auto or cpu, or mend the NVIDIA driver")
+    return device
