@@ -10,7 +10,9 @@ DicomIoError
 │   ├── UnsupportedObjectError
 │   ├── PixelDecodeError
 │   └── OversizedImageError
-├── SpoolError                      the received bytes could not be made durable
+├── SOPMismatchError                a C-STORE request and its data set name different objects
+├── OutOfResourcesError             we cannot take responsibility for an object now; the sender may try again
+│   └── SpoolError                  the received bytes could not be made durable
 └── PeerError                       another application entity
     ├── PeerUnreachableError        no connection, or the association was rejected, aborted or timed out
     └── StoreRefusedError           the peer answered a C-STORE with a failure, or takes no such object
@@ -82,7 +84,15 @@ class OversizedImageError(ImageError):
     reason = Reason.TOO_LARGE
 
 
-class SpoolError(DicomIoError):
+class SOPMismatchError(DicomIoError):
+    """A C-STORE request and its data set name different SOP classes or instances."""
+
+
+class OutOfResourcesError(DicomIoError):
+    """We cannot take responsibility for an object now; the sender may try again."""
+
+
+class SpoolError(OutOfResourcesError):
     """The received bytes could not be made durable: disk full, folder missing or read-only."""
 
 

@@ -3,19 +3,23 @@
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from worker.errors import ConfigurationError
 
-AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]*[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]*$")]
+CONFIG_VARIABLE = "CXR_CONFIG"
+
+# PS3.5 Table 6.2-1, AE: printable ASCII without backslash, not only spaces.
+AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 
@@ -55,3 +59,122 @@ class DicomDestination(_Section):
 
 
 Destination = Annotated[FolderDestination | DicomDestination, Field(discriminator="kind")]
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set; `CXR_LISTENER__PORT=104` sets `port` of `[listener]`."""
+
+    model_config = SettingsConfigDict(env_prefix="CXR_", env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    data_dir: Path = Field(default=Path("cxr-triage-data"), description="Folder of spool, database and broker files.")
+    database_url: SecretStr | None = Field(
+        default=None, description="SQLAlchemy URL; by default an SQLite file under data_dir."
+    )
+    broker_url: SecretStr | None = Field(
+        default=None, description="Celery broker URL; by default an embedded broker under data_dir."
+    )
+    study_quiet_seconds: float = Field(
+        default=30, ge=0, description="A study is complete when nothing has arrived for it for this long."
+    )
+    screen_within_minutes: float = Field(
+        default=30, gt=0, description="A study not screened after this time is reported UNSCREENED, reason overdue."
+    )
+    shadow: bool = Field(default=False, description="Screen and store, but send nothing.")
+    batch_size: int = Field(default=16, ge=1, le=1024, description="Images scored in one forward pass.")
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N.")
+    prepare_processes: int = Field(default=2, ge=1, description="Decoding processes that `serve` starts.")
+    lease_seconds: float = Field(
+        default=120, gt=0, description="Work claimed by a worker that died is free again after this time."
+    )
+    max_attempts: int = Field(default=5, ge=1, description="Attempts on one image before it is set aside.")
+    delivery_max_attempts: int = Field(
+        default=100, ge=1, description="Attempts on one delivery before it is a dead letter."
+    )
+    retry_seconds: float = Field(default=2, gt=0, description="First delay before a retry; it doubles each time.")
+    retry_max_seconds: float = Field(default=300, gt=0, description="Longest delay before a retry.")
+    sweep_seconds: float = Field(default=1, gt=0, description="How often beat looks for work that stands still.")
+    min_free_bytes: int = Field(
+        default=512 * 1024 * 1024, ge=0, description="Below this free space objects are refused with 0xA700."
+    )
+    log_json: bool = Field(default=True, description="Log lines as JSON; false: for people.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least log level.")
+    listener: ListenerSettings = Field(default=ListenerSettings(), description="The DICOM listener.")
+    destinations: tuple[Destination, ...] | None = Field(
+        default=None, description="Where results go; by default the folder `flags` under data_dir."
+    )
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [destination.name for destination in self.destinations or ()]
+        if len(names) != len(set(names)):
+            raise ValueError("destinations: every destination needs a name of its own")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file over defaults; dotenv and secret files are not read."""
+        del dotenv_settings, file_secret_settings
+        file = os.environ.get(CONFIG_VARIABLE)
+        toml = (TomlConfigSettingsSource(settings_cls, toml_file=file),) if file else ()
+        return (init_settings, env_settings, *toml)
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where received objects lie."""
+        return self.data_dir / "spool"
+
+    @property
+    def broker_dir(self) -> Path:
+        """Folders of the embedded broker."""
+        return self.data_dir / "broker"
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database URL with its password; never log it."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{(self.data_dir / 'cxr-triage.sqlite').absolute()}"
+
+    @property
+    def effective_destinations(self) -> tuple[Destination, ...]:
+        """The configured destinations, or the embedded default."""
+        if self.destinations is None:
+            return (FolderDestination(kind="folder", name="flags", path=self.data_dir / "flags"),)
+        return self.destinations
+
+
+def load_settings(config: Path | None = None) -> Settings:
+    """Read the settings once, at the start of a process.
+
+    Args:
+        config: the TOML file; None for the one named by `CXR_CONFIG`, if any. A named file is also exported to
+            `CXR_CONFIG`, so that child processes read the same.
+
+    Raises:
+        ConfigurationError: one line that names the file or the key, and what is wrong with it.
+    """
+    if config is not None:
+        os.environ[CONFIG_VARIABLE] = str(config.absolute())
+    file = os.environ.get(CONFIG_VARIABLE)
+    if file and not Path(file).is_file():
+        raise ConfigurationError(f"settings file {file}: not found")
+    try:
+        return Settings()
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"settings file {file}: not valid TOML: {error}") from error
+    except SettingsError as error:
+        raise ConfigurationError(f"settings: {error}") from error
+    except ValidationError as error:
+        raise ConfigurationError(f"settings: {_first_line(error)}") from error
+
+
+def _first_line(error: ValidationError) -> str:
+    problems = [f"{'.'.join(str(part) for part in e['loc']) or 'file'}: {e['msg']}" for e in error.errors()]
+    return "; ".join(problems)

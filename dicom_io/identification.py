@@ -1,0 +1,62 @@
+"""What the listener must know of an object before it can take it; nothing is decoded, pixels are not touched."""
+
+import io
+from dataclasses import dataclass
+
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+
+from dicom_io.errors import MissingAttributeError
+from dicom_io.identity import sop_instance_reference
+from dicom_io.part10 import inflate, read_data_set, settle, tolerant
+from dicom_io.types import SOPInstanceReference
+
+_KEYWORDS = (
+    "SpecificCharacterSet",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "AccessionNumber",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+)
+_MAX_UID = 64  # PS3.5 9.1
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """Who an object is. The accession number is None where the object has none."""
+
+    reference: SOPInstanceReference
+    accession_number: str | None
+
+
+def identify(data_set: memoryview, transfer_syntax_uid: str) -> Identification:
+    """Read the identity of an encoded data set.
+
+    Args:
+        data_set: as a C-STORE request carries it, without file meta.
+        transfer_syntax_uid: of the presentation context.
+
+    Raises:
+        MissingAttributeError: if a UID is absent, empty or not a UID.
+        TruncatedDataError: if the data set ends inside an element before the pixel data.
+        UnsupportedObjectError: if it cannot be parsed.
+    """
+    body = inflate(data_set) if transfer_syntax_uid == DeflatedExplicitVRLittleEndian else data_set
+    header = read_data_set(io.BytesIO(body), transfer_syntax_uid, _KEYWORDS)
+    settle(header)
+    reference = sop_instance_reference(header)
+    for uid in (reference.study_instance_uid, reference.series_instance_uid, reference.sop_instance_uid):
+        if len(uid) > _MAX_UID or not uid.isascii() or not uid.isprintable():
+            raise MissingAttributeError("A UID is longer than 64 characters or not ASCII; have the sender repair it.")
+    with tolerant():
+        accession_number = str(header.get("AccessionNumber") or "").strip()
+    return Identification(reference, accession_number[:64] or None)
+
+
+def carries_pixels(sop_class_uid: str) -> bool:
+    """Tell whether objects of a storage SOP class are images, by the standard's own naming (PS3.4 B.5).
+
+    Structured reports, presentation states, key object selections, waveforms and the like are not.
+    """
+    keyword = UID(sop_class_uid).keyword
+    return "Image" in keyword or not keyword

@@ -1,0 +1,94 @@
+"""Making received bytes durable: write, fsync, rename, fsync the folder.
+
+A file in the spool is whole and survives a power cut, or it is not there. Its name is the hash of its content, never
+anything that was received.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from dicom_io.errors import SpoolError
+
+
+class Spool:
+    """A folder of content-addressed files.
+
+    Args:
+        root: the folder; made if missing, mode 0700.
+        min_free_bytes: below this free space nothing is taken, so that the disk never runs full.
+    """
+
+    def __init__(self, root: Path, *, min_free_bytes: int) -> None:
+        self.root = root
+        self.min_free_bytes = min_free_bytes
+
+    def path(self, content_sha256: str) -> Path:
+        """Return where the object with this hash lies; two levels, so that no folder grows too large."""
+        return self.root / content_sha256[:2] / f"{content_sha256}.dcm"
+
+    def store(self, content_sha256: str, parts: Sequence[bytes | memoryview]) -> Path:
+        """Make an object durable; does nothing if it is there.
+
+        Args:
+            content_sha256: 64 hex digits.
+            parts: the file's bytes in pieces, so that a large data set is not copied.
+
+        Returns:
+            The path; the file is whole and on the disk.
+
+        Raises:
+            SpoolError: if the disk is full or nearly so, or the folder cannot be written.
+        """
+        path = self.path(content_sha256)
+        try:
+            self._make_folder(path.parent)
+            if not path.exists():
+                self._require_space(sum(len(part) for part in parts))
+                _write(path, parts)
+            _fsync_folder(path.parent)  # also for a file that another process has renamed just now
+        except OSError as error:
+            raise SpoolError(f"spool: {error.strerror}: free space or mend the folder, then send again") from error
+        return path
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for level in (folder.parent, folder.parent.parent):
+            _fsync_folder(level)
+
+    def _require_space(self, size: int) -> None:
+        free = shutil.disk_usage(self.root).free
+        if free - size < self.min_free_bytes:
+            raise SpoolError(
+                f"spool: {free} bytes free, {self.min_free_bytes} are kept (min_free_bytes): free space, then send again"
+            )
+
+
+def _write(path: Path, parts: Sequence[bytes | memoryview]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            for part in parts:
+                _write_all(file.fileno(), memoryview(part))
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _write_all(descriptor: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

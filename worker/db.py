@@ -1,0 +1,79 @@
+"""The engine and its transactions.
+
+SQL is the truth of the service. Production is PostgreSQL; the embedded default is SQLite in WAL mode with
+`synchronous=FULL`, so that a committed row survives a power cut on both.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session
+
+from worker.errors import ConfigurationError
+
+BUSY_TIMEOUT_SECONDS = 10.0
+CONNECT_TIMEOUT_SECONDS = 5
+
+
+class Database:
+    """One engine, and sessions on it that end in a commit or leave nothing behind.
+
+    Args:
+        url: SQLAlchemy URL of an SQLite file or a PostgreSQL database.
+
+    Raises:
+        ConfigurationError: if the URL cannot be parsed or names another kind of database.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = _create_engine(url)
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """Open a writing transaction: committed at the end of the block, rolled back on an exception."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open a transaction that only reads; on SQLite it takes no write lock."""
+        with Session(self.engine.execution_options(read_only=True), expire_on_commit=False) as session:
+            yield session
+
+    def dispose(self) -> None:
+        """Close the pooled connections."""
+        self.engine.dispose()
+
+
+def _create_engine(url: str) -> Engine:
+    try:
+        backend = make_url(url).get_backend_name()
+    except ArgumentError as error:
+        raise ConfigurationError("database_url: not a SQLAlchemy URL, such as postgresql+psycopg://…") from error
+    if backend == "postgresql":
+        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS})
+    if backend == "sqlite":
+        return _create_sqlite_engine(url)
+    raise ConfigurationError(f"database_url: {backend} is not supported; use postgresql+psycopg or sqlite")
+
+
+def _create_sqlite_engine(url: str) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver must not begin by itself; _begin_sqlite does
+    for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that turns from reading to writing can fail with SQLITE_BUSY at once, without waiting.
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,71 @@
+"""Taking responsibility for a received object: durable file, then durable row, then the wake-up."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from dicom_io.errors import OutOfResourcesError
+from dicom_io.identification import carries_pixels
+from dicom_io.scp import ReceivedObject
+from worker.domain import Urgency
+from worker.queues import Queue
+from worker.repository.intake import IncomingImage, Receipt, record_image, record_object_without_pixels
+from worker.service import Service
+
+_URGENCY = {0: Urgency.MEDIUM, 1: Urgency.HIGH, 2: Urgency.LOW}  # PS3.7 E.1, Priority (0000,0700)
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What the listener does with an object; safe to call from many threads."""
+
+    service: Service
+
+    def receive(self, received: ReceivedObject) -> None:
+        """Return once the object is durable and its work is committed.
+
+        Raises:
+            OutOfResourcesError: if the spool or the database cannot take it; nothing is left half-done.
+        """
+        try:
+            receipt = self._take(received)
+        except SQLAlchemyError as error:
+            raise OutOfResourcesError(f"database: {type(error).__name__}; the sender may try again") from error
+        _log.info(
+            "object-received",
+            study_instance_uid=received.identification.reference.study_instance_uid,
+            sop_instance_uid=received.identification.reference.sop_instance_uid,
+            calling_ae_title=received.calling_ae_title,
+            receipt=receipt,
+        )
+
+    def _take(self, received: ReceivedObject) -> Receipt | None:
+        reference = received.identification.reference
+        now = self.service.now()
+        if not carries_pixels(reference.sop_class_uid):
+            with self.service.database.begin() as session:
+                record_object_without_pixels(session, reference, received.calling_ae_title, now)
+            return None
+        self.service.spool.store(received.content_sha256, (received.file_head, received.data_set))
+        with self.service.database.begin() as session:
+            receipt = record_image(session, self._incoming(received))
+        if receipt is not Receipt.DUPLICATE:
+            self.service.wake(Queue.PREPARE)
+        return receipt
+
+    def _incoming(self, received: ReceivedObject) -> IncomingImage:
+        now = self.service.now()
+        return IncomingImage(
+            reference=received.identification.reference,
+            transfer_syntax_uid=received.transfer_syntax_uid,
+            content_sha256=received.content_sha256,
+            accession_number=received.identification.accession_number,
+            calling_ae_title=received.calling_ae_title,
+            urgency=_URGENCY.get(received.priority, Urgency.MEDIUM),
+            received_at=now,
+            due_at=now + timedelta(minutes=self.service.settings.screen_within_minutes),
+        )

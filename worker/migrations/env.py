@@ -1,0 +1,11 @@
+"""Alembic's entry; `worker.schema` hands over an open connection."""
+
+from alembic import context
+
+from worker.tables import Base
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=Base.metadata, render_as_batch=True
+)
+with context.begin_transaction():
+    context.run_migrations()

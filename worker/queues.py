@@ -1,0 +1,25 @@
+"""The queues, and the wake-ups that travel through them.
+
+A wake-up carries nothing: it says that a queue may have work in SQL.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+
+
+class Queue(StrEnum):
+    """A queue; a worker consumes one or more of them (`celery -A worker worker -Q prepare`)."""
+
+    PREPARE = "prepare"
+    SCORE = "score"
+    DELIVER = "deliver"
+
+
+SWEEP = "sweep"  # a task of the deliver queue, sent by beat
+
+Wake = Callable[[Queue], None]
+
+
+def task_name(name: str) -> str:
+    """Return the Celery name of the task that serves a queue, or of the sweep."""
+    return f"worker.{name}"

@@ -1,0 +1,112 @@
+"""Claiming work: by urgency, then age, with a lease that a dead worker cannot keep.
+
+PostgreSQL lets workers pass each other's claims (`FOR UPDATE SKIP LOCKED`); on SQLite the claiming transaction has
+begun IMMEDIATE, so that two claims follow each other and the row lock is not needed (and not rendered).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, exists, or_, select, update
+from sqlalchemy.orm import Session
+
+from worker.domain import DeliveryState, ImageState
+from worker.tables import Claimable, Delivery, Image, Score
+
+LONGEST_ERROR = 2000  # characters kept of an error's text
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimPolicy:
+    """How work is claimed and tried again.
+
+    Attributes:
+        lease: how long a claim holds.
+        max_attempts: claims on one row before it is given up.
+        retry: first delay before another attempt; it doubles up to `retry_max`.
+    """
+
+    lease: timedelta
+    max_attempts: int
+    retry: timedelta
+    retry_max: timedelta
+
+    def delay(self, attempts: int) -> timedelta:
+        """Return the delay after the given number of attempts, at least 1: retry × 2^(attempts-1), capped."""
+        doublings = min(attempts - 1, 30)
+        return min(self.retry * 2**doublings, self.retry_max)
+
+
+def is_work(table: type[Claimable]) -> ColumnElement[bool]:
+    """Return the condition of a row on which something is still to be done, as its partial index states it."""
+    if table is Image:
+        return Image.state == ImageState.RECEIVED
+    if table is Score:
+        return Score.scored_at.is_(None)
+    return Delivery.state == DeliveryState.PENDING
+
+
+def is_free(table: type[Claimable], now: datetime, policy: ClaimPolicy) -> ColumnElement[bool]:
+    """Return the condition of a row that nobody holds and that is due.
+
+    A lease or a delay that ends later than any given now could end was written before the clock was set back: it
+    counts as over.
+    """
+    unleased = or_(table.lease_until.is_(None), table.lease_until <= now, table.lease_until > now + policy.lease)
+    due = or_(table.not_before.is_(None), table.not_before <= now, table.not_before > now + policy.retry_max)
+    return and_(unleased, due)
+
+
+def claim(
+    session: Session,
+    table: type[Claimable],
+    *conditions: ColumnElement[bool],
+    limit: int,
+    now: datetime,
+    policy: ClaimPolicy,
+) -> Sequence[int]:
+    """Take up to `limit` free rows that meet the conditions; returns their ids, in no order.
+
+    Rows that used up their attempts are not taken; `exhausted` finds them.
+    """
+    candidates = (
+        select(table.id)
+        .where(is_work(table), is_free(table, now, policy), table.attempts < policy.max_attempts, *conditions)
+        .order_by(table.urgency.desc(), table.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("candidates")
+    )
+    taken = (
+        update(table)
+        .where(table.id.in_(select(candidates.c.id)))
+        .values(attempts=table.attempts + 1, lease_until=now + policy.lease)
+        .returning(table.id)
+    )
+    return session.scalars(taken, execution_options={"synchronize_session": False}).all()
+
+
+def release(
+    session: Session, table: type[Claimable], row_id: int, error: str, *, now: datetime, policy: ClaimPolicy
+) -> None:
+    """Give a claimed row back after a transient failure, due again after a delay."""
+    row = session.get_one(table, row_id)
+    row.lease_until = None
+    row.not_before = now + policy.delay(row.attempts)
+    row.last_error = error[:LONGEST_ERROR]
+
+
+def exhausted(
+    session: Session, table: type[Claimable], *, now: datetime, policy: ClaimPolicy
+) -> Sequence[int]:
+    """Return the ids of free rows whose attempts are used up."""
+    rows = select(table.id).where(
+        is_work(table), is_free(table, now, policy), table.attempts >= policy.max_attempts
+    )
+    return session.scalars(rows).all()
+
+
+def has_standing_work(session: Session, table: type[Claimable], *, now: datetime, policy: ClaimPolicy) -> bool:
+    """Tell whether a row is free and due, which a wake-up should have seen to."""
+    return bool(session.scalar(select(exists().where(is_work(table), is_free(table, now, policy)))))

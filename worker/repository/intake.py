@@ -1,0 +1,127 @@
+"""What the listener records."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from dicom_io.types import SOPInstanceReference
+from worker.domain import ImageState, Urgency
+from worker.repository.audit import record
+from worker.tables import Base, Image, Study
+
+
+class Receipt(StrEnum):
+    """What an object turned out to be."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    REPLACEMENT = "replacement"
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingImage:
+    """A received object with pixels, already durable in the spool.
+
+    Attributes:
+        content_sha256: hash of the data set without file meta, 64 hex digits.
+        received_at: aware time of the last byte.
+        due_at: when the study is overdue unless screened.
+    """
+
+    reference: SOPInstanceReference
+    transfer_syntax_uid: str
+    content_sha256: str
+    accession_number: str | None
+    calling_ae_title: str
+    urgency: Urgency
+    received_at: datetime
+    due_at: datetime
+
+
+def record_image(session: Session, incoming: IncomingImage) -> Receipt:
+    """Record the image and its work, once per content; a new content under a known UID supersedes the older one.
+
+    The study's revision rises with every change of its set of objects, which re-opens it.
+    """
+    study = _study_for_update(session, incoming)
+    image_id = _insert_image(session, study.id, incoming)
+    receipt = Receipt.DUPLICATE
+    if image_id is not None:
+        superseded = _supersede_others(session, study.id, image_id, incoming.reference.sop_instance_uid)
+        receipt = Receipt.REPLACEMENT if superseded else Receipt.NEW
+        study.revision += 1
+        study.last_received_at = incoming.received_at
+        study.due_at = incoming.due_at
+        study.accession_number = study.accession_number or incoming.accession_number
+    _record_receipt(session, incoming, receipt)
+    return receipt
+
+
+def record_object_without_pixels(
+    session: Session, reference: SOPInstanceReference, calling_ae_title: str, now: datetime
+) -> None:
+    """Record that a report, presentation state or the like came; it opens no study."""
+    detail = {
+        "sop_class_uid": reference.sop_class_uid,
+        "sop_instance_uid": reference.sop_instance_uid,
+        "calling_ae_title": calling_ae_title,
+    }
+    record(session, "object-recorded", now, reference.study_instance_uid, **detail)
+
+
+def insert_if_absent(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    """Start an INSERT that leaves a row alone that a unique constraint finds already there."""
+    dialect = session.get_bind().dialect.name
+    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    return statement.on_conflict_do_nothing()
+
+
+def _study_for_update(session: Session, incoming: IncomingImage) -> Study:
+    uid = incoming.reference.study_instance_uid
+    session.execute(
+        insert_if_absent(session, Study).values(
+            study_instance_uid=uid,
+            accession_number=incoming.accession_number,
+            received_at=incoming.received_at,
+            last_received_at=incoming.received_at,
+            due_at=incoming.due_at,
+        )
+    )
+    return session.scalars(select(Study).where(Study.study_instance_uid == uid).with_for_update()).one()
+
+
+def _insert_image(session: Session, study_id: int, incoming: IncomingImage) -> int | None:
+    statement = insert_if_absent(session, Image).values(
+        study_id=study_id,
+        series_instance_uid=incoming.reference.series_instance_uid,
+        sop_class_uid=incoming.reference.sop_class_uid,
+        sop_instance_uid=incoming.reference.sop_instance_uid,
+        transfer_syntax_uid=incoming.transfer_syntax_uid,
+        content_sha256=incoming.content_sha256,
+        calling_ae_title=incoming.calling_ae_title,
+        state=ImageState.RECEIVED,
+        warnings=[],
+        urgency=incoming.urgency,
+        received_at=incoming.received_at,
+    )
+    return session.scalar(statement.returning(Image.id))
+
+
+def _supersede_others(session: Session, study_id: int, image_id: int, sop_instance_uid: str) -> bool:
+    others = (Image.study_id == study_id, Image.sop_instance_uid == sop_instance_uid, Image.id != image_id)
+    statement = update(Image).where(*others).values(state=ImageState.SUPERSEDED).returning(Image.id)
+    return bool(session.scalars(statement).all())
+
+
+def _record_receipt(session: Session, incoming: IncomingImage, receipt: Receipt) -> None:
+    detail = {
+        "receipt": receipt,
+        "sop_instance_uid": incoming.reference.sop_instance_uid,
+        "content_sha256": incoming.content_sha256,
+        "calling_ae_title": incoming.calling_ae_title,
+    }
+    record(session, "image-received", incoming.received_at, incoming.reference.study_instance_uid, **detail)

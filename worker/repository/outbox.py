@@ -1,0 +1,111 @@
+"""The outbox: what is to be sent where, and what was answered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import exists, select, update
+from sqlalchemy.orm import Session, aliased
+
+from worker.domain import DeliveryState, Flag, ScreeningResult
+from worker.repository.audit import record
+from worker.repository.claims import LONGEST_ERROR, ClaimPolicy, claim
+from worker.tables import Delivery, Image, Result
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryWork:
+    """A result to send to one destination."""
+
+    delivery_id: int
+    destination: str
+    study_instance_uid: str | None
+    result: ScreeningResult
+
+
+def claim_delivery(session: Session, *, now: datetime, policy: ClaimPolicy) -> DeliveryWork | None:
+    """Take the most urgent delivery of a destination to which nothing else is being sent.
+
+    One at a time per destination keeps their order, and lets a destination that never answers hold up one sender only.
+    """
+    other = aliased(Delivery)
+    busy = exists().where(
+        other.destination == Delivery.destination,
+        other.state == DeliveryState.PENDING,
+        other.lease_until > now,
+        other.lease_until <= now + policy.lease,
+    )
+    ids = claim(session, Delivery, ~busy, limit=1, now=now, policy=policy)
+    if not ids:
+        return None
+    delivery = session.get_one(Delivery, ids[0])
+    result = session.get_one(Result, delivery.result_id)
+    flag = Flag.model_validate_json(result.flag)
+    return DeliveryWork(
+        delivery_id=delivery.id,
+        destination=delivery.destination,
+        study_instance_uid=flag.study_instance_uid,
+        result=ScreeningResult(
+            flag=flag,
+            headers=_headers(session, result.study_id, flag),
+            predecessor_result_uid=_predecessor(session, delivery, result),
+        ),
+    )
+
+
+def finish_delivery(session: Session, work: DeliveryWork, answer: str, now: datetime) -> None:
+    """Record that the destination took the result, and what it answered."""
+    _close(session, work.delivery_id, DeliveryState.DELIVERED, answer=answer, delivered_at=now)
+    _record(session, "delivered", work, now, answer)
+
+
+def refuse_delivery(session: Session, work: DeliveryWork, error: str, now: datetime) -> None:
+    """Make a dead letter of what the destination will never take."""
+    _close(session, work.delivery_id, DeliveryState.DEAD, last_error=error[:LONGEST_ERROR])
+    _record(session, "delivery-dead", work, now, error)
+
+
+def bury_exhausted_deliveries(session: Session, delivery_ids: Sequence[int]) -> None:
+    """Make dead letters of deliveries whose attempts are used up."""
+    for delivery_id in delivery_ids:
+        _close(session, delivery_id, DeliveryState.DEAD)
+
+
+def retry_dead_deliveries(session: Session) -> int:
+    """Put every dead letter back into the outbox with fresh attempts; returns how many."""
+    dead = update(Delivery).where(Delivery.state == DeliveryState.DEAD)
+    values = {"state": DeliveryState.PENDING, "attempts": 0, "not_before": None, "lease_until": None}
+    return len(session.scalars(dead.values(values).returning(Delivery.id)).all())
+
+
+def _headers(session: Session, study_id: int, flag: Flag) -> tuple[bytes, ...]:
+    statement = select(Image.content_sha256, Image.header).where(Image.study_id == study_id)
+    headers = {sha256: header for sha256, header in session.execute(statement) if header is not None}
+    named = dict.fromkeys(image.content_sha256 for image in flag.images)
+    return tuple(headers[sha256] for sha256 in named if sha256 in headers)
+
+
+def _predecessor(session: Session, delivery: Delivery, result: Result) -> str | None:
+    statement = (
+        select(Result.result_uid)
+        .join(Delivery)
+        .where(
+            Result.study_id == result.study_id,
+            Result.id < result.id,
+            Delivery.destination == delivery.destination,
+            Delivery.state == DeliveryState.DELIVERED,
+        )
+        .order_by(Result.id.desc())
+        .limit(1)
+    )
+    return session.scalar(statement)
+
+
+def _close(session: Session, delivery_id: int, state: DeliveryState, **values: object) -> None:
+    pending = update(Delivery).where(Delivery.id == delivery_id, Delivery.state == DeliveryState.PENDING)
+    session.execute(pending.values(state=state, lease_until=None, **values))
+
+
+def _record(session: Session, kind: str, work: DeliveryWork, now: datetime, answer: str) -> None:
+    detail = {"destination": work.destination, "result_uid": work.result.flag.result_uid, "answer": answer}
+    record(session, kind, now, work.study_instance_uid, **detail)

@@ -1,0 +1,116 @@
+"""Work and outcomes of the prepare step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from dicom_io.reasons import Reason
+from worker.domain import ImageState, Origin
+from worker.repository.audit import record
+from worker.repository.claims import ClaimPolicy, claim
+from worker.repository.intake import insert_if_absent
+from worker.tables import Image, PreparedImage, Score, Study
+
+
+@dataclass(frozen=True, slots=True)
+class ImageWork:
+    """An image to prepare."""
+
+    image_id: int
+    study_instance_uid: str
+    content_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What prepare found.
+
+    Attributes:
+        frames: zstd-compressed pixels per frame; empty unless the image is in scope and readable.
+        state: PREPARED, OUT_OF_SCOPE or FAILED.
+        header: encoded header data set; None if it could not be read or the source has none.
+        error: text for the operator if FAILED.
+    """
+
+    state: ImageState
+    frames: tuple[bytes, ...] = ()
+    reason: Reason | None = None
+    warnings: tuple[str, ...] = ()
+    header: bytes | None = None
+    error: str | None = None
+
+
+def claim_image(session: Session, *, now: datetime, policy: ClaimPolicy) -> ImageWork | None:
+    """Take the most urgent image that waits to be prepared."""
+    ids = claim(session, Image, limit=1, now=now, policy=policy)
+    if not ids:
+        return None
+    row = session.execute(
+        select(Image.id, Study.study_instance_uid, Image.content_sha256).join(Study).where(Image.id == ids[0])
+    ).one()
+    return ImageWork(*row)
+
+
+def finish_image(
+    session: Session, work: ImageWork, preparation: Preparation, *, input_spec_sha256: str, now: datetime
+) -> bool:
+    """Store what prepare found, unless somebody else already did or the image was superseded meanwhile.
+
+    Returns:
+        Whether the image moved on; False if there was nothing left to say.
+    """
+    moved = update(Image).where(Image.id == work.image_id, Image.state == ImageState.RECEIVED).values(
+        state=preparation.state,
+        reason=preparation.reason,
+        warnings=list(preparation.warnings),
+        header=preparation.header,
+        lease_until=None,
+        last_error=preparation.error,
+    )
+    row = session.execute(moved.returning(Image.urgency)).one_or_none()
+    if row is None:
+        return False
+    for number, pixels in enumerate(preparation.frames, start=1):
+        _add_frame(session, work, number, pixels, input_spec_sha256, now)
+        session.execute(insert(Score).values(**_new_score(work, number, row.urgency, now)))
+    detail = {"image_id": work.image_id, "reason": preparation.reason}
+    record(session, f"image-{preparation.state}", now, work.study_instance_uid, **detail)
+    return True
+
+
+def fail_exhausted_images(session: Session, image_ids: Sequence[int], now: datetime) -> None:
+    """Set images aside whose every attempt failed or killed its worker."""
+    for image_id in image_ids:
+        image = session.get_one(Image, image_id)
+        image.state, image.reason = ImageState.FAILED, Reason.ATTEMPTS_EXHAUSTED
+        image.lease_until = None
+        uid = session.get_one(Study, image.study_id).study_instance_uid
+        record(session, "image-failed", now, uid, image_id=image_id, reason=Reason.ATTEMPTS_EXHAUSTED)
+
+
+def _add_frame(
+    session: Session, work: ImageWork, number: int, pixels: bytes, input_spec_sha256: str, now: datetime
+) -> None:
+    session.execute(
+        insert_if_absent(session, PreparedImage).values(
+            content_sha256=work.content_sha256,
+            frame=number,
+            input_spec_sha256=input_spec_sha256,
+            pixels=pixels,
+            created_at=now,
+        )
+    )
+
+
+def _new_score(work: ImageWork, number: int, urgency: int, now: datetime) -> dict[str, object]:
+    return {
+        "image_id": work.image_id,
+        "content_sha256": work.content_sha256,
+        "frame": number,
+        "origin": Origin.LIVE,
+        "urgency": urgency,
+        "created_at": now,
+    }

@@ -1,0 +1,152 @@
+"""Studies as they are judged, and the results that are said of them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from dicom_io.reasons import Reason
+from worker.domain import (
+    WORKING_STATES,
+    DeliveryState,
+    Flag,
+    ImageState,
+    Prediction,
+    ScreeningStatus,
+    Stage,
+    Urgency,
+)
+from worker.repository.audit import record
+from worker.repository.intake import insert_if_absent
+from worker.repository.model_versions import Champion
+from worker.tables import Delivery, Image, Result, Score, Study
+from worker.triage import ImageOutcome
+
+
+def lock_study(session: Session, study_id: int) -> Study:
+    """Take the study for the rest of the transaction, so that its results follow one another."""
+    return session.scalars(select(Study).where(Study.id == study_id).with_for_update()).one()
+
+
+def quiet_studies(session: Session, *, now: datetime, quiet: timedelta, limit: int) -> Sequence[int]:
+    """Return studies that can be concluded: nothing arrived for `quiet` and every image is terminal."""
+    working = exists().where(Image.study_id == Study.id, Image.state.in_(WORKING_STATES))
+    statement = (
+        select(Study.id)
+        .where(Study.concluded_revision < Study.revision, Study.last_received_at <= now - quiet, ~working)
+        .order_by(Study.last_received_at)
+        .limit(limit)
+    )
+    return session.scalars(statement).all()
+
+
+def overdue_studies(session: Session, *, now: datetime, limit: int) -> Sequence[int]:
+    """Return studies with work left after their due time, of whose revision that has not been said yet."""
+    working = exists().where(Image.study_id == Study.id, Image.state.in_(WORKING_STATES))
+    said = exists().where(
+        Result.study_id == Study.id, Result.revision == Study.revision, Result.stage == Stage.OVERDUE
+    )
+    statement = select(Study.id).where(
+        Study.concluded_revision < Study.revision, Study.due_at <= now, working, ~said
+    )
+    return session.scalars(statement.order_by(Study.due_at).limit(limit)).all()
+
+
+def image_outcomes(session: Session, study_id: int) -> list[ImageOutcome]:
+    """Load what became of the study's images, in order of arrival."""
+    images = session.scalars(select(Image).where(Image.study_id == study_id).order_by(Image.id)).all()
+    scores: defaultdict[int, list[Score]] = defaultdict(list)
+    scored = select(Score).join(Image).where(Image.study_id == study_id, Score.logit.is_not(None))
+    for score in session.scalars(scored.order_by(Score.id)):
+        scores[score.image_id].append(score)
+    return [_outcome(image, scores[image.id]) for image in images]
+
+
+def last_result_uid(session: Session, study_id: int) -> str | None:
+    """Return the UID of the result that a new one supersedes."""
+    statement = select(Result.result_uid).where(Result.study_id == study_id).order_by(Result.id.desc()).limit(1)
+    return session.scalar(statement)
+
+
+def add_result(
+    session: Session, study: Study, flag: Flag, stage: Stage, champion: Champion, destinations: Sequence[str]
+) -> bool:
+    """Append the result, its outbox rows and its event, and let the study say the same; once per stage and revision.
+
+    Returns:
+        False if this was said before.
+    """
+    values = {
+        "result_uid": flag.result_uid,
+        "study_id": study.id,
+        "revision": study.revision,
+        "model_version_id": champion.id,
+        "stage": stage,
+        "flag": flag.to_json(),
+        "created_at": flag.created_at,
+    }
+    result_id = session.scalar(insert_if_absent(session, Result).values(**values).returning(Result.id))
+    if result_id is None:
+        return False
+    for destination in destinations:
+        session.add(_new_delivery(result_id, destination, flag))
+    _update_study(study, flag)
+    detail = {"result_uid": flag.result_uid, "stage": stage, "status": flag.status, "priority": flag.priority}
+    record(session, "result", flag.created_at, study.study_instance_uid, **detail)
+    return True
+
+
+def _outcome(image: Image, scores: Sequence[Score]) -> ImageOutcome:
+    state = ImageState(image.state)
+    reason = Reason(image.reason) if image.reason else None
+    if state in WORKING_STATES:
+        reason = Reason.PENDING
+    if scores:
+        predictions = tuple(_prediction(image, score) for score in scores)
+    else:
+        predictions = (_unscreened(image, reason),)
+    return ImageOutcome(state, reason, tuple(image.warnings), predictions)
+
+
+def _prediction(image: Image, score: Score) -> Prediction:
+    return Prediction(
+        sop_instance_uid=image.sop_instance_uid,
+        content_sha256=image.content_sha256,
+        frame=score.frame,
+        status=ScreeningStatus.SCREENED,
+        probability=score.probability,
+        logit=score.logit,
+        threshold=score.threshold,
+        threshold_logit=score.threshold_logit,
+        flagged=score.flagged,
+    )
+
+
+def _unscreened(image: Image, reason: Reason | None) -> Prediction:
+    return Prediction(
+        sop_instance_uid=image.sop_instance_uid,
+        content_sha256=image.content_sha256,
+        frame=1,
+        status=ScreeningStatus.UNSCREENED,
+        reason=reason,
+    )
+
+
+def _new_delivery(result_id: int, destination: str, flag: Flag) -> Delivery:
+    return Delivery(
+        result_id=result_id,
+        destination=destination,
+        state=DeliveryState.PENDING,
+        urgency=Urgency.HIGH if flag.priority else Urgency.MEDIUM,
+        created_at=flag.created_at,
+    )
+
+
+def _update_study(study: Study, flag: Flag) -> None:
+    study.status, study.reason = flag.status, flag.reason
+    if flag.priority is not None:
+        study.priority, study.priority_reason = flag.priority, flag.priority_reason
+    if flag.complete:
+        study.concluded_revision = study.revision

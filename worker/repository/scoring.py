@@ -1,0 +1,84 @@
+"""Work and outcomes of the score step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import exists, select, update
+from sqlalchemy.orm import Session
+
+from dicom_io.reasons import Reason
+from worker.domain import ImageState
+from worker.repository.audit import record
+from worker.repository.claims import ClaimPolicy, claim
+from worker.tables import Image, PreparedImage, Score, Study
+
+
+@dataclass(frozen=True, slots=True)
+class FrameWork:
+    """A frame to score; `pixels` is zstd-compressed, None if no prepared image of the model's input spec is there."""
+
+    score_id: int
+    image_id: int
+    study_id: int
+    pixels: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameScore:
+    """One frame's outcome. `activation_map` is float16 (7, 7), little endian bytes."""
+
+    score_id: int
+    logit: float
+    probability: float
+    threshold: float
+    threshold_logit: float
+    flagged: bool
+    activation_map: bytes
+
+
+def claim_frames(
+    session: Session, *, limit: int, input_spec_sha256: str, now: datetime, policy: ClaimPolicy
+) -> list[FrameWork]:
+    """Take up to `limit` frames to score, most urgent first, with their pixels."""
+    ids = claim(session, Score, limit=limit, now=now, policy=policy)
+    pixels_of_frame = (
+        (PreparedImage.content_sha256 == Score.content_sha256)
+        & (PreparedImage.frame == Score.frame)
+        & (PreparedImage.input_spec_sha256 == input_spec_sha256)
+    )
+    rows = session.execute(
+        select(Score.id, Image.id, Image.study_id, PreparedImage.pixels)
+        .join(Image, Image.id == Score.image_id)
+        .outerjoin(PreparedImage, pixels_of_frame)
+        .where(Score.id.in_(ids))
+        .order_by(Score.urgency.desc(), Score.id)
+    )
+    return [FrameWork(*row) for row in rows]
+
+
+def finish_frames(session: Session, scores: Sequence[FrameScore], *, model_version_id: int, now: datetime) -> None:
+    """Write the scores that are still missing, and move images whose every frame is scored."""
+    for score in scores:
+        values = {name: getattr(score, name) for name in FrameScore.__slots__ if name != "score_id"}
+        statement = update(Score).where(Score.id == score.score_id, Score.scored_at.is_(None))
+        session.execute(statement.values(**values, model_version_id=model_version_id, scored_at=now, lease_until=None))
+    ids = [score.score_id for score in scores]
+    images = select(Score.image_id).where(Score.id.in_(ids))
+    unscored = exists().where(Score.image_id == Image.id, Score.scored_at.is_(None))
+    done = update(Image).where(Image.id.in_(images), Image.state == ImageState.PREPARED, ~unscored)
+    session.execute(done.values(state=ImageState.SCORED), execution_options={"synchronize_session": False})
+
+
+def fail_frames(session: Session, score_ids: Sequence[int], reason: Reason, now: datetime) -> None:
+    """Set the images of frames aside that cannot be scored, and end the work on all their frames."""
+    image_ids = session.scalars(select(Score.image_id).where(Score.id.in_(score_ids)).distinct()).all()
+    for image_id in image_ids:
+        image = session.get_one(Image, image_id)
+        if image.state == ImageState.PREPARED:
+            image.state, image.reason = ImageState.FAILED, reason
+        session.execute(
+            update(Score).where(Score.image_id == image_id, Score.scored_at.is_(None)).values(scored_at=now)
+        )
+        uid = session.get_one(Study, image.study_id).study_instance_uid
+        record(session, "image-failed", now, uid, image_id=image_id, reason=reason)

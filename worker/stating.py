@@ -1,0 +1,83 @@
+"""Saying a result of a study: judge it, append the result and fill the outbox, in one transaction."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from dicom_io.reasons import Reason
+from worker.delivery.routing import wants
+from worker.domain import Flag, Origin, PriorityReason, Stage
+from worker.repository.model_versions import Champion
+from worker.repository.results import add_result, image_outcomes, last_result_uid, lock_study
+from worker.settings import Destination
+from worker.tables import Study
+from worker.triage import Verdict, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """For which model, and to whom, results are said.
+
+    Attributes:
+        destinations: where results may go; routing picks among them.
+        shadow: screen and store, but send nothing.
+    """
+
+    champion: Champion
+    destinations: Sequence[Destination]
+    shadow: bool
+
+    def state_finding(self, session: Session, study_id: int, now: datetime) -> bool:
+        """Tell of a flagged image at once, unless the study is raised already; returns whether it was told."""
+        study = lock_study(session, study_id)
+        verdict = _judge(session, study, overdue=False)
+        if study.priority is not None or verdict.priority is None:
+            return False
+        return self._state(session, study, verdict, Stage.EARLY, now)
+
+    def state_overdue(self, session: Session, study_id: int, now: datetime) -> bool:
+        """Say that the study was not screened in time."""
+        study = lock_study(session, study_id)
+        return self._state(session, study, _judge(session, study, overdue=True), Stage.OVERDUE, now)
+
+    def state_conclusion(self, session: Session, study_id: int, now: datetime) -> bool:
+        """Say what stands when the study is quiet and every image is terminal."""
+        study = lock_study(session, study_id)
+        verdict = _judge(session, study, overdue=False)
+        if verdict.reason is Reason.PENDING:  # an image came between the search and the lock
+            return False
+        return self._state(session, study, verdict, Stage.COMPLETE, now)
+
+    def _state(self, session: Session, study: Study, verdict: Verdict, stage: Stage, now: datetime) -> bool:
+        flag = self._flag(session, study, verdict, stage, now)
+        silent = self.shadow or study.synthetic
+        names = [] if silent else [d.name for d in self.destinations if wants(d, flag, in_scope=verdict.in_scope)]
+        return add_result(session, study, flag, stage, self.champion, names)
+
+    def _flag(self, session: Session, study: Study, verdict: Verdict, stage: Stage, now: datetime) -> Flag:
+        return Flag(
+            result_uid=f"2.25.{uuid.uuid4().int}",  # PS3.5 B.2
+            supersedes=last_result_uid(session, study.id),
+            revision=study.revision,
+            complete=stage is Stage.COMPLETE,
+            origin=Origin.SHADOW if self.shadow else Origin.LIVE,
+            study_instance_uid=study.study_instance_uid,
+            accession_number=study.accession_number,
+            status=verdict.status,
+            reason=verdict.reason,
+            priority=verdict.priority,
+            priority_reason=verdict.priority_reason,
+            finding=verdict.finding,
+            warnings=verdict.warnings,
+            images=verdict.predictions,
+            model=self.champion.reference,
+            created_at=now,
+        )
+
+
+def _judge(session: Session, study: Study, *, overdue: bool) -> Verdict:
+    raised = PriorityReason(study.priority_reason) if study.priority_reason else None
+    return judge(image_outcomes(session, study.id), raised=raised, overdue=overdue)

@@ -1,0 +1,233 @@
+"""The tables.
+
+`prepared_images` holds pixels only; what is to be done stands on `images` (to prepare), `scores` (to score) and
+`deliveries` (to send), each with its lease and attempt counter. `results` and `events` are append-only.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+UID = String(64)  # PS3.5 9.1
+SHA256 = String(64)
+Code = String(32)
+
+# The partial indexes below hold only what is still to be done, so that they stay small whatever the archive's size.
+_OPEN = text("concluded_revision < revision")
+_TO_PREPARE = text("state = 'received'")
+_TO_SCORE = text("scored_at IS NULL")
+_TO_DELIVER = text("state = 'pending'")
+_CHAMPION = text("champion")
+_MOST_URGENT = text("urgency DESC")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time; SQLite, which has no time zones, stores it naive."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Write the time as the dialect can hold it."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Read it back as an aware UTC time."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Names and types shared by all tables."""
+
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012 - declarative
+
+
+class Claimable:
+    """A row that is work: who claims it sets a lease, and a dead worker's lease runs out.
+
+    `not_before` delays a retry; `attempts` counts claims, so that work which kills its worker is counted too.
+    """
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    urgency: Mapped[int]
+    attempts: Mapped[int] = mapped_column(default=0)
+    lease_until: Mapped[datetime | None]
+    not_before: Mapped[datetime | None]
+    last_error: Mapped[str | None] = mapped_column(Text)
+
+
+class Study(Base):
+    """A study, and what was last said of it. `revision` rises with every change of its set of objects."""
+
+    __tablename__ = "studies"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
+    accession_number: Mapped[str | None] = mapped_column(String(64))
+    revision: Mapped[int] = mapped_column(default=0)
+    concluded_revision: Mapped[int] = mapped_column(default=0)
+    status: Mapped[str | None] = mapped_column(Code)
+    reason: Mapped[str | None] = mapped_column(Code)
+    priority: Mapped[str | None] = mapped_column(Code)
+    priority_reason: Mapped[str | None] = mapped_column(Code)
+    synthetic: Mapped[bool] = mapped_column(default=False)
+    received_at: Mapped[datetime]
+    last_received_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index("ix_studies_open", "last_received_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
+        Index("ix_studies_received", "received_at"),
+    )
+
+
+class Image(Claimable, Base):
+    """A received object with pixels; the row is the work of preparing it."""
+
+    __tablename__ = "images"
+
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
+    series_instance_uid: Mapped[str] = mapped_column(UID)
+    sop_class_uid: Mapped[str] = mapped_column(UID)
+    sop_instance_uid: Mapped[str] = mapped_column(UID)
+    transfer_syntax_uid: Mapped[str] = mapped_column(UID)
+    content_sha256: Mapped[str] = mapped_column(SHA256)
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(Code)
+    reason: Mapped[str | None] = mapped_column(Code)
+    warnings: Mapped[list[str]]
+    header: Mapped[bytes | None]
+    received_at: Mapped[datetime]
+
+    __table_args__ = (
+        UniqueConstraint("study_id", "sop_instance_uid", "content_sha256"),
+        Index("ix_images_work", _MOST_URGENT, "id", sqlite_where=_TO_PREPARE, postgresql_where=_TO_PREPARE),
+        Index("ix_images_study", "study_id"),
+    )
+
+
+class PreparedImage(Base):
+    """The pixels that the network sees: uint8 (size, size), zstd."""
+
+    __tablename__ = "prepared_images"
+
+    content_sha256: Mapped[str] = mapped_column(SHA256, primary_key=True)
+    frame: Mapped[int] = mapped_column(primary_key=True)
+    input_spec_sha256: Mapped[str] = mapped_column(SHA256, primary_key=True)
+    pixels: Mapped[bytes]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_prepared_images_created", "created_at"),)
+
+
+class Score(Claimable, Base):
+    """One frame judged by one model; without a logit, the work of scoring it."""
+
+    __tablename__ = "scores"
+
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"))
+    content_sha256: Mapped[str] = mapped_column(SHA256)
+    frame: Mapped[int]
+    origin: Mapped[str] = mapped_column(Code)
+    model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    logit: Mapped[float | None]
+    probability: Mapped[float | None]
+    threshold: Mapped[float | None]
+    threshold_logit: Mapped[float | None]
+    flagged: Mapped[bool] = mapped_column(default=False)
+    activation_map: Mapped[bytes | None]  # float16 (7, 7), little endian
+    created_at: Mapped[datetime]
+    scored_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("image_id", "frame", "model_version_id"),
+        Index("ix_scores_work", _MOST_URGENT, "id", sqlite_where=_TO_SCORE, postgresql_where=_TO_SCORE),
+    )
+
+
+class Result(Base):
+    """What was said of a study; never changed afterwards. `flag` is the JSON text as it was sent."""
+
+    __tablename__ = "results"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    result_uid: Mapped[str] = mapped_column(UID, unique=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
+    revision: Mapped[int]
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
+    stage: Mapped[str] = mapped_column(Code)
+    flag: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        UniqueConstraint("study_id", "revision", "model_version_id", "stage"),
+        Index("ix_results_study", "study_id", "id"),
+    )
+
+
+class Delivery(Claimable, Base):
+    """The outbox: one row per result and destination."""
+
+    __tablename__ = "deliveries"
+
+    result_id: Mapped[int] = mapped_column(ForeignKey("results.id"))
+    destination: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(Code)
+    answer: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("result_id", "destination"),
+        Index("ix_deliveries_work", _MOST_URGENT, "id", sqlite_where=_TO_DELIVER, postgresql_where=_TO_DELIVER),
+    )
+
+
+class ModelVersion(Base):
+    """A model that has been in service here; at most one is the champion."""
+
+    __tablename__ = "model_versions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(SHA256, unique=True)
+    name: Mapped[str] = mapped_column(String(64))
+    version: Mapped[str] = mapped_column(String(64))
+    location: Mapped[str] = mapped_column(Text)
+    champion: Mapped[bool] = mapped_column(default=False)
+    registered_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index("ux_model_versions_champion", "champion", unique=True, sqlite_where=_CHAMPION, postgresql_where=_CHAMPION),
+    )
+
+
+class Event(Base):
+    """The audit trail; append-only. `detail` holds ids and codes, never a patient's name or birth date."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(Code)
+    study_instance_uid: Mapped[str | None] = mapped_column(UID)
+    detail: Mapped[dict[str, Any]]
+
+    __table_args__ = (Index("ix_events_study", "study_instance_uid", "id"),)
