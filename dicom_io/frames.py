@@ -1,0 +1,136 @@
+"""The frames of one object as arrays of stored words: native (PS3.5 8.1) or encapsulated (PS3.5 A.4)."""
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.encaps import generate_frames
+from pydicom.uid import ExplicitVRBigEndian, JPEGBaseline8Bit, JPEGExtended12Bit
+
+from dicom_io.codecs import decode
+from dicom_io.description import PixelDescription
+from dicom_io.errors import PixelDecodeError, TruncatedDataError, UnsupportedObjectError
+from dicom_io.part10 import NATIVE_SYNTAXES, ParsedObject
+
+Frame = NDArray[np.uint8] | NDArray[np.uint16]
+_RED, _GREEN, _BLUE = 77, 150, 29  # ITU-R BT.601 in 1/256
+_ITEM, _SEQUENCE_DELIMITER = 0xFFFEE000, 0xFFFEE0DD
+
+
+def read_frames(parsed: ParsedObject, description: PixelDescription) -> tuple[Frame, ...]:
+    """Bring every frame to an array of stored words, colour to luminance.
+
+    Returns:
+        arrays of shape (rows, columns), uint8 or uint16.
+
+    Raises:
+        NoPixelDataError: if there is no Pixel Data.
+        TruncatedDataError: if pixels are missing.
+        UnsupportedTransferSyntaxError: if no decoder is available.
+        PixelDecodeError: if a compressed frame cannot be decoded or has another size than declared.
+        UnsupportedObjectError: if transfer syntax and encapsulation contradict each other.
+    """
+    element = parsed.pixel_element()
+    native = parsed.transfer_syntax_uid in NATIVE_SYNTAXES
+    if native == element.encapsulated:
+        raise UnsupportedObjectError("Transfer syntax and encapsulation of Pixel Data contradict each other.")
+    if native:
+        return tuple(_native_frames(element.value, description, parsed.transfer_syntax_uid))
+    frames = _encapsulated_frames(element.value, parsed, description.number_of_frames)
+    return tuple(_decoded(data, parsed.transfer_syntax_uid, description) for data in frames)
+
+
+def luminance(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Weigh red, green and blue, shape (rows, columns, 3), to luminance, shape (rows, columns). Source: BT.601."""
+    grey = np.empty(samples.shape[:2], np.uint8)
+    for row, line in enumerate(samples):  # row by row: no wide copy of the whole image
+        wide = line.astype(np.uint16)
+        grey[row] = (wide[:, 0] * _RED + wide[:, 1] * _GREEN + wide[:, 2] * _BLUE + 128) >> 8
+    return grey
+
+
+def _native_frames(value: memoryview, description: PixelDescription, syntax: str) -> Iterator[Frame]:
+    needed = description.frame_bytes * description.number_of_frames
+    if len(value) < needed:
+        raise TruncatedDataError(f"{needed} bytes of pixels are declared, {len(value)} are there; send it again.")
+    dtype = np.dtype(f"{'>' if syntax == ExplicitVRBigEndian else '<'}u{description.bits_allocated // 8}")
+    for start in range(0, needed, description.frame_bytes):
+        samples = np.frombuffer(value[start : start + description.frame_bytes], dtype)
+        yield _native_grey(samples, description).astype(dtype.newbyteorder("="), copy=False)
+
+
+def _native_grey(samples: NDArray[Any], description: PixelDescription) -> NDArray[Any]:
+    rows, columns = description.rows, description.columns
+    if description.samples_per_pixel == 1:
+        return samples.reshape(rows, columns)
+    if description.photometric_interpretation == "YBR_FULL_422":  # Y Y Cb Cr, PS3.3 C.7.6.3.1.2
+        return samples.reshape(rows, columns // 2, 4)[:, :, :2].reshape(rows, columns)
+    planes = (
+        samples.reshape(3, rows, columns)
+        if description.planar
+        else np.moveaxis(samples.reshape(rows, columns, 3), -1, 0)
+    )
+    if description.photometric_interpretation.startswith("YBR"):
+        return planes[0]
+    return luminance(np.moveaxis(planes, 0, -1))
+
+
+def _decoded(data: bytes, syntax: str, description: PixelDescription) -> Frame:
+    samples = decode(syntax, data, description)
+    if samples.shape[:2] != (description.rows, description.columns) or samples.dtype.itemsize > 2:
+        raise PixelDecodeError("The compressed frame has another size than the header declares.")
+    if samples.ndim == 3 and samples.shape[2] == 3 and samples.dtype == np.uint8:
+        untouched = syntax not in (JPEGBaseline8Bit, JPEGExtended12Bit)
+        if description.photometric_interpretation.startswith("YBR_FULL") and untouched:
+            return np.ascontiguousarray(samples[..., 0])
+        return luminance(samples)
+    if samples.ndim != 2 or description.samples_per_pixel != 1:
+        raise PixelDecodeError("The compressed frame has another number of components than the header declares.")
+    return samples.view(f"u{samples.dtype.itemsize}")
+
+
+def _encapsulated_frames(value: memoryview, parsed: ParsedObject, number: int) -> Iterator[bytes]:
+    fragments, end = _fragments(value)
+    if number == 1:
+        yield b"".join(fragments)
+    elif len(fragments) == number:
+        yield from map(bytes, fragments)
+    else:
+        yield from _split(value[:end], parsed.header, number)
+
+
+def _split(value: memoryview, header: Dataset, number: int) -> Iterator[bytes]:
+    # Frames of several fragments each: by offset tables or end-of-image markers. Source: PS3.5 A.4.
+    offsets, lengths = header.get("ExtendedOffsetTable"), header.get("ExtendedOffsetTableLengths")
+    extended = (offsets, lengths) if offsets and lengths else None
+    try:
+        count = 0
+        for frame in generate_frames(bytes(value), number_of_frames=number, extended_offsets=extended):
+            yield frame
+            count += 1
+    except (ValueError, struct.error, IndexError) as error:
+        raise PixelDecodeError("The fragments cannot be told apart into frames.") from error
+    if count != number:
+        raise TruncatedDataError(f"{number} frames are declared, {count} are there; send the object again.")
+
+
+def _fragments(value: memoryview) -> tuple[list[memoryview], int]:
+    # The fragments after the Basic Offset Table, and where the sequence ends. Source: PS3.5 A.4.
+    items: list[memoryview] = []
+    position = 0
+    while position + 8 <= len(value):
+        group, element, length = struct.unpack_from("<HHI", value, position)
+        position += 8
+        tag = (group << 16) | element
+        if tag == _SEQUENCE_DELIMITER and items:
+            return items[1:], position
+        if tag != _ITEM:
+            raise PixelDecodeError("The encapsulated pixel data are no sequence of fragments.")
+        if position + length > len(value):
+            break
+        items.append(value[position : position + length])
+        position += length
+    raise TruncatedDataError("The encapsulated pixel data end before their delimiter; send the object again.")

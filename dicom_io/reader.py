@@ -1,0 +1,107 @@
+"""Read an image file: its header, or the whole radiograph."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRBigEndian
+
+from dicom_io.description import PixelDescription, describe
+from dicom_io.errors import NoPixelDataError, NotAnImageError, OversizedImageError
+from dicom_io.frames import Frame, read_frames
+from dicom_io.identity import sop_instance_reference
+from dicom_io.part10 import ParsedObject, parse, settle, tolerant
+from dicom_io.pixels import TABLE_SIZE, grey_table, needs_histogram
+from dicom_io.raster import is_raster, read_raster
+from dicom_io.types import Radiograph
+
+MAX_FILE_BYTES = 384 << 20
+DEFAULT_PERCENTILES = (0.5, 99.5)
+
+
+def read_header(path: Path) -> Dataset | None:
+    """Read what a DICOM file says about its image.
+
+    Args:
+        path: the file; its name does not matter.
+
+    Returns:
+        the data set without pixel data, values that cannot be read left out; None for PNG and JPEG.
+
+    Raises:
+        NotAnImageError: if the file is neither DICOM nor PNG nor JPEG.
+        TruncatedDataError: if it ends inside an element.
+        UnsupportedObjectError: if it cannot be parsed.
+        OversizedImageError: if it is larger than `MAX_FILE_BYTES`.
+    """
+    raw = _read(path)
+    if is_raster(raw[:8]):
+        return None
+    header = parse(raw).header
+    settle(header)
+    return header
+
+
+def read_radiograph(
+    path: Path, *, covering: int = 0, percentiles: tuple[float, float] = DEFAULT_PERCENTILES
+) -> Radiograph:
+    """Read the frames of a DICOM, PNG or JPEG file and the table that makes them grey levels.
+
+    Args:
+        path: the file; its name does not matter.
+        covering: side in pixels that a decoding at reduced resolution must still cover; 0 decodes every pixel.
+        percentiles: percentiles of the pixel values, padding left out, that become black and white where more than 8
+            bits are stored and the header has neither VOI LUT nor window.
+
+    Raises:
+        ImageError: a subclass that names what is wrong.
+    """
+    raw = _read(path)
+    if is_raster(raw[:8]):
+        frame = read_raster(raw)
+        return Radiograph(None, (frame,), _raster_table(frame), memoryview(raw))
+    parsed = parse(raw)
+    with tolerant():
+        reference = sop_instance_reference(parsed.header)
+        if "Rows" not in parsed.header and "BitsAllocated" not in parsed.header:
+            raise NoPixelDataError("The object describes no pixels; only images can be screened.")
+        description = describe(parsed.header)
+        frames = read_frames(parsed, description)
+        table = _table(parsed, description, frames, percentiles)
+    return Radiograph(reference, frames, table, parsed.encoded)
+
+
+def _read(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise OversizedImageError(f"The file has {size} bytes; {MAX_FILE_BYTES} are the limit.")
+    raw = path.read_bytes()
+    if not raw:
+        raise NotAnImageError("The file is empty.")
+    return raw
+
+
+def _table(
+    parsed: ParsedObject,
+    description: PixelDescription,
+    frames: tuple[Frame, ...],
+    percentiles: tuple[float, float],
+) -> NDArray[np.uint8]:
+    if description.samples_per_pixel == 3:  # luminance is a grey level already
+        return _raster_table(frames[0])
+    counts = _counts(frames) if needs_histogram(description, parsed.header) else None
+    return grey_table(description, parsed.header, counts, percentiles)
+
+
+def _counts(frames: tuple[Frame, ...]) -> NDArray[np.int64]:
+    counts = np.zeros(TABLE_SIZE, np.int64)
+    for frame in frames:
+        for start in range(0, len(frame), 64):  # in strips: bincount makes 8-byte copies
+            counts += np.bincount(frame[start : start + 64].ravel(), minlength=TABLE_SIZE)
+    return counts
+
+
+def _raster_table(frame: Frame) -> NDArray[np.uint8]:
+    levels = np.arange(TABLE_SIZE)
+    return ((levels + 128) // 257 if frame.dtype == np.uint16 else levels % 256).astype(np.uint8)
