@@ -1,6 +1,6 @@
 # What a user and a developer of cxr-triage type. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint audit bench constraints
+.PHONY: help setup demo test lint audit bench docs constraints
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -43,6 +43,9 @@ audit: $(INSTALLED)  ## look for known vulnerabilities in the installed packages
 
 bench: $(INSTALLED)  ## measure preparation, per transfer syntax, against the usual way
 	$(BIN)/python -m tests.benchmarks
+
+docs: $(INSTALLED)  ## write the tables of the documents from the code
+	$(BIN)/python -m tests.reference
 
 constraints: $(INSTALLED)  ## write the versions that lie in .venv into deploy/constraints.txt
 	{ sed -n '/^#/p' deploy/constraints.txt; $(BIN)/pip freeze --exclude-editable; } > .venv/constraints.txt
