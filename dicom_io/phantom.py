@@ -84,7 +84,8 @@ def _film(dice: anatomy.Dice, *, opacity: bool) -> anatomy.Plane:
     film -= 0.14 * anatomy.ellipse(x, y, (0.46, body.diaphragm + 0.24), (0.13, 0.08), 0.07)  # gastric air
     if opacity:
         film += 0.36 * air * anatomy.consolidation(x, y, dice)
-    return np.maximum(film, _marker(x, y))
+    marked: anatomy.Plane = np.maximum(film, _marker(x, y))
+    return marked
 
 
 def _marker(x: anatomy.Plane, y: anatomy.Plane) -> anatomy.Plane:
