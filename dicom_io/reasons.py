@@ -12,7 +12,7 @@ class Reason(StrEnum):
 
     meaning: str
 
-    def __new__(cls, code: str, meaning: str) -> Self:
+    def __new__(cls, code: str, meaning: str = "") -> Self:
         """Attach the explanation to the code, so that neither is written twice."""
         member = str.__new__(cls, code)
         member._value_ = code
@@ -44,4 +44,5 @@ class Reason(StrEnum):
 
     # The service.
     SUPERSEDED = "superseded", "A newer object arrived under the same SOP Instance UID."
+    NOT_PREPARED = "not-prepared", "No prepared pixels of the model's input size are stored for the image."
     ATTEMPTS_EXHAUSTED = "attempts-exhausted", "Every attempt failed or killed its worker; the image is set aside."

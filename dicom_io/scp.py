@@ -15,7 +15,7 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dsutils import encode_file_meta
 from pynetdicom.sop_class import Verification
 
-from dicom_io.errors import DicomIoError, ImageError, OutOfResourcesError, SOPMismatchError
+from dicom_io.errors import DicomIoError, ImageError, SOPMismatchError
 from dicom_io.identification import Identification, identify
 from dicom_io.transfer_syntaxes import ACCEPTED
 from dicom_io.types import ApplicationEntity
@@ -67,9 +67,7 @@ class StorageSCP:
         OSError: if the address cannot be bound.
     """
 
-    def __init__(
-        self, address: ApplicationEntity, receive: Receive, *, allowed_callers: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, address: ApplicationEntity, receive: Receive, *, allowed_callers: Sequence[str] = ()) -> None:
         self._entity = _application_entity(address.ae_title, allowed_callers)
         handlers = [(evt.EVT_C_STORE, _handle_store, [receive])]
         self._server = self._entity.start_server((address.host, address.port), block=False, evt_handlers=handlers)

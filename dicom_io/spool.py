@@ -63,7 +63,7 @@ class Spool:
         free = shutil.disk_usage(self.root).free
         if free - size < self.min_free_bytes:
             raise SpoolError(
-                f"spool: {free} bytes free, {self.min_free_bytes} are kept (min_free_bytes): free space, then send again"
+                f"spool: {free} bytes free, {self.min_free_bytes} are kept free: free space, then send again"
             )
 
 

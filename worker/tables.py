@@ -215,7 +215,9 @@ class ModelVersion(Base):
     registered_at: Mapped[datetime]
 
     __table_args__ = (
-        Index("ux_model_versions_champion", "champion", unique=True, sqlite_where=_CHAMPION, postgresql_where=_CHAMPION),
+        Index(
+            "ux_model_versions_champion", "champion", unique=True, sqlite_where=_CHAMPION, postgresql_where=_CHAMPION
+        ),
     )
 
 

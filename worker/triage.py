@@ -42,9 +42,7 @@ class Verdict:
     in_scope: bool
 
 
-def judge(
-    outcomes: Sequence[ImageOutcome], *, raised: PriorityReason | None = None, overdue: bool = False
-) -> Verdict:
+def judge(outcomes: Sequence[ImageOutcome], *, raised: PriorityReason | None = None, overdue: bool = False) -> Verdict:
     """Say what may be said of a study.
 
     Args:

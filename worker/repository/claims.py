@@ -35,7 +35,7 @@ class ClaimPolicy:
     def delay(self, attempts: int) -> timedelta:
         """Return the delay after the given number of attempts, at least 1: retry × 2^(attempts-1), capped."""
         doublings = min(attempts - 1, 30)
-        return min(self.retry * 2**doublings, self.retry_max)
+        return min(self.retry * int(2**doublings), self.retry_max)
 
 
 def is_work(table: type[Claimable]) -> ColumnElement[bool]:
@@ -97,13 +97,9 @@ def release(
     row.last_error = error[:LONGEST_ERROR]
 
 
-def exhausted(
-    session: Session, table: type[Claimable], *, now: datetime, policy: ClaimPolicy
-) -> Sequence[int]:
+def exhausted(session: Session, table: type[Claimable], *, now: datetime, policy: ClaimPolicy) -> Sequence[int]:
     """Return the ids of free rows whose attempts are used up."""
-    rows = select(table.id).where(
-        is_work(table), is_free(table, now, policy), table.attempts >= policy.max_attempts
-    )
+    rows = select(table.id).where(is_work(table), is_free(table, now, policy), table.attempts >= policy.max_attempts)
     return session.scalars(rows).all()
 
 

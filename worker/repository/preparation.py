@@ -62,13 +62,17 @@ def finish_image(
     Returns:
         Whether the image moved on; False if there was nothing left to say.
     """
-    moved = update(Image).where(Image.id == work.image_id, Image.state == ImageState.RECEIVED).values(
-        state=preparation.state,
-        reason=preparation.reason,
-        warnings=list(preparation.warnings),
-        header=preparation.header,
-        lease_until=None,
-        last_error=preparation.error,
+    moved = (
+        update(Image)
+        .where(Image.id == work.image_id, Image.state == ImageState.RECEIVED)
+        .values(
+            state=preparation.state,
+            reason=preparation.reason,
+            warnings=list(preparation.warnings),
+            header=preparation.header,
+            lease_until=None,
+            last_error=preparation.error,
+        )
     )
     row = session.execute(moved.returning(Image.urgency)).one_or_none()
     if row is None:

@@ -45,12 +45,8 @@ def quiet_studies(session: Session, *, now: datetime, quiet: timedelta, limit: i
 def overdue_studies(session: Session, *, now: datetime, limit: int) -> Sequence[int]:
     """Return studies with work left after their due time, of whose revision that has not been said yet."""
     working = exists().where(Image.study_id == Study.id, Image.state.in_(WORKING_STATES))
-    said = exists().where(
-        Result.study_id == Study.id, Result.revision == Study.revision, Result.stage == Stage.OVERDUE
-    )
-    statement = select(Study.id).where(
-        Study.concluded_revision < Study.revision, Study.due_at <= now, working, ~said
-    )
+    said = exists().where(Result.study_id == Study.id, Result.revision == Study.revision, Result.stage == Stage.OVERDUE)
+    statement = select(Study.id).where(Study.concluded_revision < Study.revision, Study.due_at <= now, working, ~said)
     return session.scalars(statement.order_by(Study.due_at).limit(limit)).all()
 
 

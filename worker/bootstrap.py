@@ -1,0 +1,33 @@
+"""Composing the service for the processes that need no torch."""
+
+import os
+
+from worker.db import Database
+from worker.queues import Wake
+from worker.repository.model_versions import Champion
+from worker.schema import require_current
+from worker.service import Service
+from worker.settings import Settings
+from worker.stating import Speaker
+
+PRIVATE_UMASK = 0o077
+
+
+def build_service(settings: Settings, wake: Wake) -> Service:
+    """Open the database and hand the parts over; every file that this process makes from now on is its user's only.
+
+    Raises:
+        ConfigurationError: if the database is of another level, or its URL is wrong.
+        sqlalchemy.exc.OperationalError: if the database cannot be reached.
+    """
+    os.umask(PRIVATE_UMASK)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database = Database(settings.effective_database_url)
+    require_current(database)
+    return Service(settings=settings, database=database, wake=wake)
+
+
+def build_speaker(service: Service, champion: Champion) -> Speaker:
+    """Say results for the model in service, to the configured destinations."""
+    settings = service.settings
+    return Speaker(champion, settings.effective_destinations, shadow=settings.shadow)

@@ -1,0 +1,103 @@
+"""The Celery application: `celery -A worker worker -Q prepare|score|deliver` and `celery -A worker beat`.
+
+Tasks are known by name; a worker imports only the task modules of the queues it consumes, so that torch is loaded
+where `score` is served and nowhere else.
+"""
+
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import structlog
+from celery import Celery, signals
+from kombu import Queue as KombuQueue
+from kombu.exceptions import OperationalError
+
+from worker import embedded_broker
+from worker.observability import configure_logging
+from worker.queues import SWEEP, Queue, task_name
+from worker.settings import Settings, load_settings
+
+BROKER_TIMEOUT_SECONDS = 2
+
+_log = structlog.get_logger()
+
+
+@cache
+def process_settings() -> Settings:
+    """Return the settings of this process, read when first asked for.
+
+    Raises:
+        ConfigurationError: if they are wrong.
+    """
+    return load_settings()
+
+
+def celery_settings() -> dict[str, Any]:
+    """Return Celery's configuration; JSON only, no results, no remote control."""
+    settings = process_settings()
+    return {
+        **_broker(settings),
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "task_ignore_result": True,
+        "task_queues": [KombuQueue(queue.value) for queue in Queue],
+        "task_default_queue": Queue.DELIVER.value,
+        "task_create_missing_queues": False,
+        "worker_prefetch_multiplier": 1,
+        "worker_enable_remote_control": False,
+        "worker_hijack_root_logger": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "beat_scheduler": "celery.beat:Scheduler",  # the default keeps its state in a pickle
+        "beat_max_loop_interval": settings.sweep_seconds,
+        "beat_schedule": {
+            SWEEP: {
+                "task": task_name(SWEEP),
+                "schedule": settings.sweep_seconds,
+                "options": {"queue": Queue.DELIVER.value, "expires": 10 * settings.sweep_seconds},
+            }
+        },
+    }
+
+
+def _broker(settings: Settings) -> dict[str, Any]:
+    if settings.broker_url is not None:
+        options = {"socket_timeout": BROKER_TIMEOUT_SECONDS, "socket_connect_timeout": BROKER_TIMEOUT_SECONDS}
+        return {"broker_url": settings.broker_url.get_secret_value(), "broker_transport_options": options}
+    return {
+        "broker_url": embedded_broker.URL,
+        "broker_transport_options": embedded_broker.transport_options(settings.broker_dir),
+    }
+
+
+app = Celery("cxr-triage", set_as_current=True)
+app.add_defaults(celery_settings)
+
+
+def wake(queue: Queue) -> None:
+    """Tell a queue's workers to look for work; if the broker is away, the sweep will find it later."""
+    try:
+        app.send_task(task_name(queue), queue=queue.value, retry=False, ignore_result=True)
+    except (OperationalError, OSError) as error:
+        _log.warning("wake-up-lost", queue=queue.value, error=type(error).__name__)
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+def _configure_logging(**_kwargs: Any) -> None:
+    configure_logging(process_settings())
+
+
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
+def _import_consumed_tasks(sender: Any, **_kwargs: Any) -> None:
+    for queue in sender.app.amqp.queues.consume_from:
+        import_module(f"worker.tasks.{queue}")
+
+
+@signals.worker_ready.connect  # type: ignore[untyped-decorator]
+def _look_for_work(sender: Any, **_kwargs: Any) -> None:
+    """Find what waited while no worker was there; it also loads the model before the first study comes."""
+    for queue in sender.app.amqp.queues.consume_from:
+        wake(Queue(queue))

@@ -1,0 +1,45 @@
+"""What the commands share: the options, and errors told in one line."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from sqlalchemy.exc import OperationalError
+
+from dicom_io.errors import DicomIoError
+from worker.errors import TriageError
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="TOML settings file; also read from CXR_CONFIG.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")]
+
+USAGE_ERROR = 2
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Tell the operator what is wrong in one line on standard error, and exit with 2; bugs keep their traceback."""
+    try:
+        yield
+    except (TriageError, DicomIoError) as error:
+        message = str(error)
+    except OperationalError as error:
+        message = f"database: cannot be reached or used ({type(error.orig).__name__}): check database_url"
+    else:
+        return
+    Console(stderr=True).print(f"cxr-triage: {message}", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(USAGE_ERROR)
+
+
+def stop_on_signals() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

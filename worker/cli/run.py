@@ -1,0 +1,70 @@
+"""`serve`, `listen` and `migrate`: the long-running commands and what they need first."""
+
+import sys
+
+from worker.champion import put_shipped_model_in_place
+from worker.cli.common import ConfigOption, one_line_errors, stop_on_signals
+from worker.db import Database
+from worker.observability import configure_logging
+from worker.queues import Queue
+from worker.schema import migrate as migrate_schema
+from worker.service import utc_now
+from worker.settings import Settings, load_settings
+from worker.supervisor import Child, Supervisor
+
+DELIVER_THREADS = 8
+
+
+def serve(config: ConfigOption = None) -> None:
+    """Run everything on this machine until stopped: listener, workers and beat."""
+    stop = stop_on_signals()
+    with one_line_errors():
+        settings = load_settings(config)
+        configure_logging(settings)
+        _prepare_database(settings)
+        Supervisor(_children(settings)).run(stop)
+
+
+def listen(config: ConfigOption = None) -> None:
+    """Run the DICOM listener alone."""
+    from worker.listener import listen as run_listener  # noqa: PLC0415 - other commands need no pynetdicom
+
+    stop = stop_on_signals()
+    with one_line_errors():
+        settings = load_settings(config)
+        configure_logging(settings)
+        run_listener(settings, stop)
+
+
+def migrate(config: ConfigOption = None) -> None:
+    """Bring the database to the level of this version, and put its model in service."""
+    with one_line_errors():
+        settings = load_settings(config)
+        configure_logging(settings)
+        _prepare_database(settings)
+
+
+def _prepare_database(settings: Settings) -> None:
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database = Database(settings.effective_database_url)
+    migrate_schema(database)
+    put_shipped_model_in_place(database, utc_now())
+    database.dispose()
+
+
+def _children(settings: Settings) -> tuple[Child, ...]:
+    return (
+        Child("listener", (sys.executable, "-m", "worker.cli", "listen")),
+        Child("prepare", _worker(Queue.PREPARE, "prefork", settings.prepare_processes)),
+        Child("score", _worker(Queue.SCORE, "solo", 1)),
+        Child("deliver", _worker(Queue.DELIVER, "threads", DELIVER_THREADS)),
+        Child("beat", (*_CELERY, "beat")),
+    )
+
+
+def _worker(queue: Queue, pool: str, concurrency: int) -> tuple[str, ...]:
+    options = ("-Q", queue.value, "-n", f"{queue.value}@%h", "--pool", pool, "--concurrency", str(concurrency))
+    return (*_CELERY, "worker", *options)
+
+
+_CELERY = (sys.executable, "-m", "celery", "-A", "worker", "--quiet")

@@ -1,0 +1,91 @@
+"""The broker without a server: Celery's file-system transport, hardened.
+
+kombu writes message files in place, and a reader that meets one before it is whole makes its worker exit. Here a
+message is written aside and renamed, and a file that is no message is set aside instead of raised. A lost message is
+only a late one: it is a wake-up, and the sweep looks in SQL anyway.
+"""
+
+import time
+import uuid
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import structlog
+from kombu.transport import filesystem
+from kombu.utils.json import dumps, loads
+
+URL = "worker.embedded_broker:Transport://"
+POLLING_INTERVAL_SECONDS = 0.05
+
+_log = structlog.get_logger()
+
+
+def transport_options(folder: Path) -> dict[str, Any]:
+    """Make the broker's folders, mode 0700, and return the options that name them."""
+    for name in ("queue", "control", "aside"):
+        (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+    return {
+        "data_folder_in": str(folder / "queue"),
+        "data_folder_out": str(folder / "queue"),
+        "control_folder": str(folder / "control"),
+        "processed_folder": str(folder / "aside"),
+        "polling_interval": POLLING_INTERVAL_SECONDS,
+    }
+
+
+class Channel(filesystem.Channel):  # type: ignore[misc]
+    """One message, one file `<time>_<random>.<queue>.msg`, whole or not there."""
+
+    supports_fanout = False  # remote control and events are off
+
+    def _put(self, queue: str, payload: dict[str, Any], **_kwargs: Any) -> None:
+        folder = Path(self.data_folder_out)
+        name = f"{time.time_ns():020d}_{uuid.uuid4().hex}.{queue}.msg"
+        temporary = folder / f".{name}"  # a leading dot: no reader takes it
+        temporary.write_bytes(dumps(payload).encode())
+        temporary.rename(folder / name)
+
+    def _get(self, queue: str) -> dict[str, Any]:
+        folder = Path(self.data_folder_in)
+        for name in sorted(entry.name for entry in folder.iterdir()):
+            if _queue_of(name) != queue:
+                continue
+            payload = self._take(folder / name)
+            if payload is not None:
+                return payload
+        raise Empty
+
+    def _take(self, path: Path) -> dict[str, Any] | None:
+        taken = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        try:
+            path.rename(taken)
+        except FileNotFoundError:  # another worker was faster
+            return None
+        payload = _message(taken.read_bytes())
+        if payload is None:
+            _log.warning("broker-file-set-aside", file=path.name)
+            taken.rename(Path(self.processed_folder) / path.name)
+        else:
+            taken.unlink()
+        return payload
+
+
+class Transport(filesystem.Transport):  # type: ignore[misc]
+    """The hardened transport; named in `URL`."""
+
+    Channel = Channel
+
+
+def _queue_of(name: str) -> str | None:
+    # <time>_<random>.<queue>.msg
+    parts = name.split(".")
+    return parts[1] if len(parts) == 3 and parts[0] and parts[2] == "msg" else None
+
+
+def _message(raw: bytes) -> dict[str, Any] | None:
+    try:
+        payload = loads(raw)
+    except ValueError:
+        return None
+    return payload if isinstance(payload, dict) and "body" in payload and "properties" in payload else None

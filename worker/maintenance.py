@@ -1,0 +1,83 @@
+"""The sweep: conclude quiet studies, say what is overdue, give up what was tried too often, wake what stands still."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.orm import Session
+
+from dicom_io.reasons import Reason
+from worker.queues import Queue
+from worker.repository.claims import exhausted, has_standing_work
+from worker.repository.outbox import bury_exhausted_deliveries
+from worker.repository.preparation import fail_exhausted_images
+from worker.repository.results import overdue_studies, quiet_studies
+from worker.repository.scoring import fail_frames
+from worker.service import Service
+from worker.stating import Speaker
+from worker.tables import Claimable, Delivery, Image, Score
+
+STUDIES_PER_SWEEP = 200
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeper:
+    """Does what no message asks for; harmless when two run at once."""
+
+    service: Service
+    speaker: Speaker
+
+    def sweep(self) -> None:
+        """Go once over everything that may stand still."""
+        self._give_up_exhausted()
+        told = self._state(self._overdue, self.speaker.state_overdue)
+        told += self._state(self._quiet, self.speaker.state_conclusion)
+        if told:
+            _log.info("swept", results=told)
+        self._wake_standing()
+
+    def _give_up_exhausted(self) -> None:
+        now, images, deliveries = self.service.now(), self.service.image_policy, self.service.delivery_policy
+        with self.service.database.begin() as session:
+            fail_exhausted_images(session, exhausted(session, Image, now=now, policy=images), now)
+            frames = exhausted(session, Score, now=now, policy=images)
+            fail_frames(session, frames, Reason.ATTEMPTS_EXHAUSTED, now)
+            bury_exhausted_deliveries(session, exhausted(session, Delivery, now=now, policy=deliveries))
+
+    def _quiet(self, session: Session, now: datetime) -> Sequence[int]:
+        quiet = timedelta(seconds=self.service.settings.study_quiet_seconds)
+        return quiet_studies(session, now=now, quiet=quiet, limit=STUDIES_PER_SWEEP)
+
+    def _overdue(self, session: Session, now: datetime) -> Sequence[int]:
+        return overdue_studies(session, now=now, limit=STUDIES_PER_SWEEP)
+
+    def _state(
+        self,
+        find: Callable[[Session, datetime], Sequence[int]],
+        state: Callable[[Session, int, datetime], bool],
+    ) -> int:
+        now = self.service.now()
+        with self.service.database.read() as session:
+            studies = find(session, now)
+        told = 0
+        for study_id in studies:  # a transaction each: one study that cannot be said holds up no other
+            with self.service.database.begin() as session:
+                told += state(session, study_id, self.service.now())
+        return told
+
+    def _wake_standing(self) -> None:
+        now = self.service.now()
+        with self.service.database.read() as session:
+            standing = [queue for queue, table in _WORK.items() if self._stands(session, table, now)]
+        for queue in standing:
+            self.service.wake(queue)
+
+    def _stands(self, session: Session, table: type[Claimable], now: datetime) -> bool:
+        policy = self.service.delivery_policy if table is Delivery else self.service.image_policy
+        return has_standing_work(session, table, now=now, policy=policy)
+
+
+_WORK: dict[Queue, type[Claimable]] = {Queue.PREPARE: Image, Queue.SCORE: Score, Queue.DELIVER: Delivery}

@@ -1,0 +1,100 @@
+"""The prepare step: claim a received image, judge whether it is in scope, make of it what the network sees."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import zstandard
+
+from dicom_io.errors import ImageError
+from dicom_io.header import encode_header
+from dicom_io.reader import read_header
+from dicom_io.suitability import age_years, assess
+from worker.domain import ImageState
+from worker.model.artifact import ModelCard
+from worker.model.intended_use import age_warnings
+from worker.model.preprocessing import prepare
+from worker.queues import Queue
+from worker.repository.claims import release
+from worker.repository.preparation import ImageWork, Preparation, claim_image, finish_image
+from worker.service import Service
+from worker.tables import Image
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Preparer:
+    """Prepares images for the model of `card`."""
+
+    service: Service
+    card: ModelCard
+
+    def prepare_next(self) -> bool:
+        """Prepare the most urgent image; returns whether there was one."""
+        with self.service.database.begin() as session:
+            work = claim_image(session, now=self.service.now(), policy=self.service.image_policy)
+        if work is None:
+            return False
+        try:
+            preparation = self._prepare(self.service.spool.path(work.content_sha256))
+        except OSError as error:  # the spool is away, not the image broken
+            self._give_back(work, error)
+        else:
+            self._finish(work, preparation)
+        return True
+
+    def _prepare(self, path: Path) -> Preparation:
+        try:
+            return self._prepare_readable(path)
+        except ImageError as error:
+            return Preparation(ImageState.FAILED, reason=error.reason, error=str(error), header=_header_of(path))
+
+    def _prepare_readable(self, path: Path) -> Preparation:
+        header = read_header(path)
+        suitability = assess(header)
+        encoded = None if header is None else encode_header(header)
+        if not suitability.in_scope:
+            return Preparation(ImageState.OUT_OF_SCOPE, reason=suitability.reason, header=encoded)
+        frames = prepare(path, self.card.input_spec)
+        warnings = (*suitability.warnings, *age_warnings(self.card, age_years(header)))
+        compressor = zstandard.ZstdCompressor()
+        return Preparation(
+            ImageState.PREPARED,
+            frames=tuple(compressor.compress(frame.tobytes()) for frame in frames),
+            warnings=warnings,
+            header=encoded,
+        )
+
+    def _finish(self, work: ImageWork, preparation: Preparation) -> None:
+        with self.service.database.begin() as session:
+            moved = finish_image(
+                session,
+                work,
+                preparation,
+                input_spec_sha256=self.card.input_spec.sha256,
+                now=self.service.now(),
+            )
+        if moved and preparation.state is ImageState.PREPARED:
+            self.service.wake(Queue.SCORE)
+        _log.info(
+            "image-" + preparation.state,
+            study_instance_uid=work.study_instance_uid,
+            image_id=work.image_id,
+            reason=preparation.reason,
+            error=preparation.error,
+        )
+
+    def _give_back(self, work: ImageWork, error: OSError) -> None:
+        text = f"{type(error).__name__}: {error.strerror}"
+        with self.service.database.begin() as session:
+            release(session, Image, work.image_id, text, now=self.service.now(), policy=self.service.image_policy)
+        _log.warning("prepare-retry", study_instance_uid=work.study_instance_uid, image_id=work.image_id, error=text)
+
+
+def _header_of(path: Path) -> bytes | None:
+    try:
+        header = read_header(path)
+    except ImageError:
+        return None
+    return None if header is None else encode_header(header)

@@ -1,0 +1,86 @@
+"""The score step: claim prepared frames, score them in one batch, and tell of a finding in the same transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+import zstandard
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from dicom_io.reasons import Reason
+from worker.inference import Engine, Scores
+from worker.queues import Queue
+from worker.repository.scoring import FrameScore, FrameWork, claim_frames, fail_frames, finish_frames
+from worker.service import Service
+from worker.stating import Speaker
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """Scores frames with one engine and says what it finds."""
+
+    service: Service
+    engine: Engine
+    speaker: Speaker
+
+    def score_next_batch(self) -> bool:
+        """Score up to `batch_size` frames, most urgent first; returns whether there were any."""
+        work = self._claim()
+        ready = [frame for frame in work if frame.pixels is not None]
+        missing = [frame.score_id for frame in work if frame.pixels is None]
+        scores = self._score(ready) if ready else []
+        if not work:
+            return False
+        with self.service.database.begin() as session:
+            fail_frames(session, missing, Reason.NOT_PREPARED, self.service.now())
+            told = self._finish(session, ready, scores)
+        if told:
+            self.service.wake(Queue.DELIVER)
+        _log.info("scored", frames=len(ready), missing=len(missing), told=told)
+        return True
+
+    def _claim(self) -> list[FrameWork]:
+        with self.service.database.begin() as session:
+            return claim_frames(
+                session,
+                limit=self.service.settings.batch_size,
+                input_spec_sha256=self.engine.card.input_spec.sha256,
+                now=self.service.now(),
+                policy=self.service.image_policy,
+            )
+
+    def _score(self, work: Sequence[FrameWork]) -> list[FrameScore]:
+        size = self.engine.card.input_spec.size
+        decompressor = zstandard.ZstdDecompressor()
+        batch = np.stack([_pixels(frame, size, decompressor) for frame in work])  # (N, size, size)
+        scores = self.engine.score(batch)
+        return [self._frame_score(frame, scores, index) for index, frame in enumerate(work)]
+
+    def _frame_score(self, frame: FrameWork, scores: Scores, index: int) -> FrameScore:
+        point = self.engine.card.operating_point
+        logit = float(scores.logits[index])
+        return FrameScore(
+            score_id=frame.score_id,
+            logit=logit,
+            probability=point.probability(logit),
+            threshold=point.threshold,
+            threshold_logit=point.threshold_logit,
+            flagged=point.flags(logit),
+            activation_map=scores.activation_maps[index].astype("<f2").tobytes(),
+        )
+
+    def _finish(self, session: Session, work: Sequence[FrameWork], scores: Sequence[FrameScore]) -> int:
+        now = self.service.now()
+        finish_frames(session, scores, model_version_id=self.speaker.champion.id, now=now)
+        flagged = {score.score_id for score in scores if score.flagged}
+        studies = sorted({frame.study_id for frame in work if frame.score_id in flagged})
+        return sum(self.speaker.state_finding(session, study_id, now) for study_id in studies)
+
+
+def _pixels(frame: FrameWork, size: int, decompressor: zstandard.ZstdDecompressor) -> NDArray[np.uint8]:
+    raw = decompressor.decompress(frame.pixels or b"", max_output_size=size * size)
+    return np.frombuffer(raw, np.uint8).reshape(size, size)

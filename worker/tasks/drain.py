@@ -1,0 +1,28 @@
+"""What every task does with a wake-up: work until nothing is left."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from worker.queues import Queue, Wake
+
+DRAIN_SECONDS = 10.0
+
+_log = structlog.get_logger()
+
+
+def drain(step: Callable[[], bool], queue: Queue, wake: Wake) -> None:
+    """Repeat a step until it finds nothing, or for `DRAIN_SECONDS`; then the rest is left to a new wake-up.
+
+    The limit lets a worker stop, and a sweep get its turn, in the middle of a long backlog. A step that raises is
+    logged and ends the drain; what it had claimed is free again when its lease ends.
+    """
+    end = time.monotonic() + DRAIN_SECONDS
+    try:
+        while step():
+            if time.monotonic() > end:
+                wake(queue)
+                return
+    except Exception:  # noqa: BLE001 - the one place where a task's fault ends; the row's attempt is counted already
+        _log.exception("task-failed", queue=queue.value)
