@@ -1,0 +1,101 @@
+"""Checkpoints of a run: written whole or not at all, read without unpickling."""
+
+import json
+import os
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from training.config import Recipe
+from training.errors import CheckpointError
+
+CHECKPOINT_NAME = "checkpoint.pt"
+
+
+@dataclass(slots=True)
+class Run:
+    """A training run between two epochs.
+
+    Attributes:
+        network: being trained, on the run's device.
+        optimizer: its AdamW.
+        average: moving average of the network's state dict; what ships.
+        epoch: epochs done.
+        step: optimiser steps done.
+        history: one row of figures per epoch.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: dict[str, Tensor]
+    epoch: int = 0
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def save_checkpoint(run: Run, recipe: Recipe, data_sha256: str, folder: Path) -> None:
+    """Replace the folder's checkpoint in one rename.
+
+    Raises:
+        CheckpointError: if it cannot be written; the previous one is untouched.
+    """
+    state = {
+        "identity": _identity(recipe, data_sha256),
+        "network": run.network.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "average": run.average,
+        "epoch": run.epoch,
+        "step": run.step,
+        "history": json.dumps(run.history),
+    }
+    temporary = folder / f"{CHECKPOINT_NAME}.tmp"
+    try:
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / CHECKPOINT_NAME)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"cannot write {folder / CHECKPOINT_NAME} ({error}); free some space and resume"
+        ) from None
+
+
+def resume(run: Run, recipe: Recipe, data_sha256: str, folder: Path) -> bool:
+    """Continue from the folder's checkpoint, if there is one.
+
+    Args:
+        run: a fresh run of the recipe; changed in place.
+        recipe: must be that of the checkpoint, as must the data.
+        data_sha256: hash of the training films.
+        folder: where the checkpoint lies.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        CheckpointError: if it is damaged or of another recipe or other data.
+    """
+    path = folder / CHECKPOINT_NAME
+    if not path.exists():
+        return False
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} is damaged ({type(error).__name__}); delete it to begin again") from None
+    if state["identity"] != _identity(recipe, data_sha256):
+        raise CheckpointError(f"{path} belongs to another recipe or other data; choose another --output or delete it")
+    run.network.load_state_dict(state["network"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    for name, tensor in run.average.items():
+        tensor.copy_(state["average"][name])
+    run.epoch, run.step, run.history = state["epoch"], state["step"], json.loads(state["history"])
+    return True
+
+
+def _identity(recipe: Recipe, data_sha256: str) -> str:
+    return f"{recipe.identity} {data_sha256}"

@@ -1,0 +1,109 @@
+"""Labelled films: class folders, CSV manifests and MedMNIST archives."""
+
+import csv
+from pathlib import Path
+
+from training.archives import archive_cases
+from training.cases import CLASSES, Case
+from training.errors import DataError
+from training.patients import patient_of
+
+
+def find_cases(data: Path, split: str | None = None) -> list[Case]:
+    """List the labelled films of a data set.
+
+    Args:
+        data: a folder with `NORMAL/` and `PNEUMONIA/`, a folder with such folders per split, a CSV manifest (columns
+            path and label, optionally patient and split; paths relative to the manifest) or a MedMNIST `.npz`.
+        split: which part, where the data are divided; None: the whole, which must then not be divided.
+
+    Returns:
+        The cases, at least one, sorted by name.
+
+    Raises:
+        DataError: if nothing is there, a label is neither of the two, a listed file is missing, or the data are
+            divided and no split was named.
+    """
+    cases = _find(data, split)
+    if not cases:
+        raise DataError(f"{data} holds no labelled films; expected {CLASSES[0]}/ and {CLASSES[1]}/ with images in them")
+    return sorted(cases, key=lambda case: case.name)
+
+
+def require_both_classes(cases: list[Case], data: Path) -> None:
+    """Refuse data from which nothing can be learned.
+
+    Raises:
+        DataError: if one of the two classes has no case.
+    """
+    for label, name in enumerate(CLASSES):
+        if all(case.label != label for case in cases):
+            raise DataError(f"{data} holds no {name} film; both classes are needed")
+
+
+def _find(data: Path, split: str | None) -> list[Case]:
+    if data.suffix == ".csv":
+        return _manifest(data, split)
+    if data.suffix == ".npz":
+        return archive_cases(data, split)
+    if not data.is_dir():
+        raise DataError(f"{data} is no folder, .csv or .npz")
+    return _class_folders(data, split)
+
+
+def _class_folders(data: Path, split: str | None) -> list[Case]:
+    root = data if _has_classes(data) else data / (split or "")
+    if not _has_classes(root):
+        parts = sorted(entry.name for entry in data.iterdir() if _has_classes(entry))
+        if parts:
+            raise DataError(f"{data} is divided into {', '.join(parts)}: name one of these folders")
+        raise DataError(f"{data} has no folders {CLASSES[0]}/ and {CLASSES[1]}/")
+    files = [(path, label) for label, name in enumerate(CLASSES) for path in sorted((root / name).rglob("*"))]
+    return [
+        _case(path, path.relative_to(root).as_posix(), label)
+        for path, label in files
+        if path.is_file() and not path.name.startswith(".")
+    ]
+
+
+def _case(path: Path, name: str, label: int, stated_patient: str | None = None) -> Case:
+    # A known file name says more than a manifest's number, which is unique in that manifest only.
+    return Case(path, name, label, patient_of(path.name) or stated_patient or f"file/{name}")
+
+
+def _has_classes(folder: Path) -> bool:
+    return folder.is_dir() and any((folder / name).is_dir() for name in CLASSES)
+
+
+def _manifest(manifest: Path, split: str | None) -> list[Case]:
+    try:
+        with manifest.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the manifest {manifest}: {error}") from None
+    if rows and not {"path", "label"} <= rows[0].keys():
+        raise DataError(f"{manifest} needs the columns path and label, it has: {', '.join(rows[0])}")
+    wanted = [row for row in rows if split is None or row.get("split") in (None, "", split)]
+    cases = [_row(manifest, number, row) for number, row in enumerate(wanted, start=2)]
+    missing = [case.name for case in cases if not case.path.is_file()]
+    if missing:
+        raise DataError(f"{manifest} lists {len(missing)} files that are not there, first: {missing[0]}")
+    _refuse_leaks(manifest, rows)
+    return cases
+
+
+def _row(manifest: Path, line: int, row: dict[str, str]) -> Case:
+    label = {"0": 0, "1": 1, CLASSES[0]: 0, CLASSES[1]: 1}.get(row["label"].strip().upper())
+    if label is None:
+        raise DataError(f"{manifest} line {line}: label {row['label']!r} is neither {CLASSES[0]} nor {CLASSES[1]}")
+    path = manifest.parent / row["path"]
+    patient = row.get("patient")
+    return _case(path, row["path"], label, f"{manifest.parent.name}/{patient}" if patient else None)
+
+
+def _refuse_leaks(manifest: Path, rows: list[dict[str, str]]) -> None:
+    splits: dict[str, str] = {}
+    for row in rows:
+        patient, split = row.get("patient"), row.get("split")
+        if patient and split and splits.setdefault(patient, split) != split:
+            raise DataError(f"{manifest}: patient {patient} is in {splits[patient]} and in {split}; put it into one")

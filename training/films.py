@@ -1,0 +1,133 @@
+"""Labelled films in memory, every one through the same preparation as in serving."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom_io.errors import ImageError
+from training.archives import archive_radiograph
+from training.cases import Case
+from training.errors import DataError
+from training.patients import first_of_each, is_held_out, merge_identical
+from worker.model.input_spec import InputSpec
+from worker.model.preprocessing import prepare, preprocess
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Films:
+    """Prepared films and what is known of them; row i of everything is film i.
+
+    Attributes:
+        pixels: uint8 (N, size, size).
+        labels: int64 (N,), 1 for pneumonia.
+        patients: (N,), patient keys.
+        names: (N,), what reports call the films.
+        hashes: (N,), SHA-256 of each film's pixels.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    patients: NDArray[np.str_]
+    names: NDArray[np.str_]
+    hashes: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> "Films":
+        """Return the films of these rows."""
+        index = np.asarray(rows)
+        if index.size == 0:
+            index = index.astype(np.int64)
+        columns = (self.pixels, self.labels, self.patients, self.names, self.hashes)
+        return Films(*(column[index] for column in columns))
+
+    @property
+    def sha256(self) -> str:
+        """Hash over the sorted hashes of the films: the identity of the set, whatever its order."""
+        return hashlib.sha256("\n".join(sorted(self.hashes.tolist())).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A listed film that could not be read, and why."""
+
+    name: str
+    cause: str
+
+
+def load_films(
+    cases: Sequence[Case], spec: InputSpec, advance: Callable[[], None] = lambda: None
+) -> tuple[Films, list[Unreadable]]:
+    """Read and prepare films.
+
+    Args:
+        cases: what to read.
+        spec: preparation of the model.
+        advance: called after each case, for a progress bar.
+
+    Returns:
+        The films that could be read, in order, and those that could not.
+
+    Raises:
+        DataError: if none could be read.
+    """
+    pixels, kept, unreadable = [], [], []
+    for case in cases:
+        try:
+            pixels.append(_prepare(case, spec))
+            kept.append(case)
+        except (ImageError, OSError, DataError) as error:
+            unreadable.append(Unreadable(case.name, str(error)))
+        advance()
+    if not kept:
+        raise DataError(f"none of the {len(cases)} films could be read; the first: {unreadable[0].cause}")
+    return _films(np.stack(pixels), kept), unreadable
+
+
+def split_films(films: Films, *, share: float, seed: int, kept_out: Sequence[str] = ()) -> tuple[Films, Films]:
+    """Divide films by patient; identical pictures are merged, and so are the patients who share one.
+
+    Args:
+        films: all films.
+        share: share of the patients in the second part.
+        seed: of the draw.
+        kept_out: patients in neither part, and everyone who shares a picture with them.
+
+    Returns:
+        Training films and validation films.
+    """
+    merged = np.array(merge_identical(films.patients.tolist(), films.hashes.tolist()))
+    barred = set(merged[np.isin(films.patients, list(kept_out))].tolist())
+    rows = [row for row in first_of_each(films.hashes.tolist()) if merged[row] not in barred]
+    held_out = [is_held_out(str(merged[row]), share, seed) for row in rows]
+    apart = np.array(held_out, dtype=np.bool_)
+    grouped = Films(films.pixels, films.labels, merged, films.names, films.hashes).take(rows)
+    return grouped.take(~apart), grouped.take(apart)
+
+
+def join_films(parts: Sequence[Films]) -> Films:
+    """Put several sets behind one another."""
+    columns = [np.concatenate([getattr(part, name) for part in parts]) for name in Films.__slots__]
+    return Films(*columns)
+
+
+def _prepare(case: Case, spec: InputSpec) -> NDArray[np.uint8]:
+    frames = preprocess(archive_radiograph(case), spec) if case.index else prepare(case.path, spec)
+    if len(frames) != 1:
+        raise DataError(f"{case.name} has {len(frames)} frames; one label cannot speak for all of them")
+    film: NDArray[np.uint8] = frames[0]
+    return film
+
+
+def _films(pixels: NDArray[np.uint8], cases: Sequence[Case]) -> Films:
+    return Films(
+        pixels,
+        np.array([case.label for case in cases], dtype=np.int64),
+        np.array([case.patient for case in cases]),
+        np.array([case.name for case in cases]),
+        np.array([hashlib.sha256(film.tobytes()).hexdigest() for film in pixels]),
+    )
