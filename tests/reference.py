@@ -1,0 +1,121 @@
+"""The tables of the documents that are written from the code, so that they stay true: `make docs` writes them.
+
+A table stands between `<!-- NAME -->` and `<!-- /NAME -->`; a test compares it with what the code says today.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from dicom_io.reasons import Reason
+from dicom_io.transfer_syntaxes import ACCEPTED
+from worker.cli.main import app
+from worker.settings import Settings
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [columns, tuple("---" for _ in columns), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "*required*"
+    value = field.default
+    if value is None or value == ():
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _rows(prefix: str, model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
+    for name, field in model.model_fields.items():
+        if not _models_in(field.annotation):
+            yield f"`{prefix}{name}`", _default(field), field.description or ""
+
+
+def _kind(destination: type[BaseModel]) -> str:
+    kind: str = get_args(destination.model_fields["kind"].annotation)[0]
+    return kind
+
+
+def _destination_rows(destination: type[BaseModel]) -> Iterator[tuple[str, ...]]:
+    kind = _kind(destination)
+    yield f'`destinations.kind = "{kind}"`', "", (destination.__doc__ or "").strip()
+    for name, default, meaning in _rows("destinations.", destination):
+        if name != "`destinations.kind`":
+            yield name, default, meaning
+
+
+def settings() -> str:
+    """Every setting with its default and meaning."""
+    rows = list(_rows("", Settings))
+    for name, field in Settings.model_fields.items():
+        if name == "destinations":
+            rows.append((f"`[[{name}]]`", "", field.description or ""))
+            rows += [row for model in _models_in(field.annotation) for row in _destination_rows(model)]
+        else:
+            rows += [row for model in _models_in(field.annotation) for row in _rows(f"{name}.", model)]
+    return _table(("setting", "default", "meaning"), rows)
+
+
+def reasons() -> str:
+    """Every reason code with its meaning."""
+    return _table(("code", "meaning"), ((f"`{reason.value}`", reason.meaning) for reason in Reason))
+
+
+def commands() -> str:
+    """Every command of cxr-triage with its one-line help."""
+    group = typer.main.get_command(app)
+    return _table(
+        ("command", "what it does"),
+        ((f"`cxr-triage {name}`", command.get_short_help_str(200)) for name, command in sorted(group.commands.items())),
+    )
+
+
+def transfer_syntaxes() -> str:
+    """Every transfer syntax that the listener takes."""
+    return _table(("transfer syntax", "UID"), ((syntax.name, f"`{syntax}`") for syntax in ACCEPTED))
+
+
+TABLES: dict[str, tuple[str, Callable[[], str]]] = {
+    "settings": ("README.md", settings),
+    "commands": ("README.md", commands),
+    "transfer-syntaxes": ("deploy/conformance.md", transfer_syntaxes),
+    "reasons": ("deploy/conformance.md", reasons),
+}
+
+
+def with_table(document: str, name: str, table: str) -> str:
+    """The document with what stands between a table's markers replaced.
+
+    Raises:
+        ValueError: if the document has no such markers.
+    """
+    block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if not block.search(document):
+        raise ValueError(f"no <!-- {name} --> … <!-- /{name} --> in the document")
+    return block.sub(lambda found: f"{found[1]}\n{table}\n\n{found[2]}", document)
+
+
+def write() -> None:
+    """Write every table into its document."""
+    for name, (document, table) in TABLES.items():
+        path = REPOSITORY / document
+        path.write_text(with_table(path.read_text(), name, table()))
+
+
+if __name__ == "__main__":
+    write()
