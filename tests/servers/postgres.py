@@ -55,7 +55,16 @@ def _newest_programs() -> str | None:
 
 def _create_cluster(initdb: str, data: Path, user: str | None) -> None:
     subprocess.run(
-        [initdb, "--pgdata", str(data), "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"],
+        [
+            initdb,
+            "--pgdata",
+            str(data),
+            "--username=postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--no-locale",
+            "--no-sync",
+        ],
         check=True,
         capture_output=True,
         user=user,
