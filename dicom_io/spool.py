@@ -45,7 +45,7 @@ class Spool:
         try:
             self._make_folder(path.parent)
             if not path.exists():
-                self._require_space(sum(len(part) for part in parts))
+                self.require_space(sum(len(part) for part in parts))
                 _write(path, parts)
             _fsync_folder(path.parent)  # also for a file that another process has renamed just now
         except OSError as error:
@@ -59,8 +59,17 @@ class Spool:
         for level in (folder.parent, folder.parent.parent):
             _fsync_folder(level)
 
-    def _require_space(self, size: int) -> None:
-        free = shutil.disk_usage(self.root).free
+    def require_space(self, size: int) -> None:
+        """Check that an object of this many bytes fits and leaves the free space that is to be kept.
+
+        Raises:
+            SpoolError: if it does not, or the folder cannot be made.
+        """
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.root).free
+        except OSError as error:
+            raise SpoolError(f"spool: {error.strerror}: mend the folder {self.root}") from error
         if free - size < self.min_free_bytes:
             raise SpoolError(
                 f"spool: {free} bytes free, {self.min_free_bytes} are kept free: free space, then send again"

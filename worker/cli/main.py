@@ -1,8 +1,8 @@
-"""`cxr-triage`: the commands, each in its own module."""
+"""`cxr-triage`: the commands, each group in its own module."""
 
 import typer
 
-from worker.cli import run
+from worker.cli import examine, look, run
 
 app = typer.Typer(
     name="cxr-triage",
@@ -10,9 +10,17 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-app.command()(run.serve)
-app.command()(run.listen)
-app.command()(run.migrate)
+for command in (
+    run.serve,
+    run.listen,
+    run.migrate,
+    look.worklist,
+    look.study,
+    look.status,
+    look.deliveries,
+    examine.doctor,
+):
+    app.command()(command)
 
 
 def main() -> None:

@@ -1,0 +1,35 @@
+"""`doctor`: is the running service well?"""
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from worker.bootstrap import build_service
+from worker.celery import wake
+from worker.cli.common import ConfigOption, JsonOption, one_line_errors
+from worker.settings import load_settings
+
+NOT_WELL = 1
+
+CallerOption = Annotated[str, typer.Option("--as", help="Calling AE title; must be allowed by the listener.")]
+
+
+def doctor(config: ConfigOption = None, *, as_json: JsonOption = False, calling: CallerOption = "CXRDOCTOR") -> None:
+    """Send a drawn film with a known answer through the running service; exit 1 if it is not well."""
+    from worker.doctor import Doctor  # noqa: PLC0415 - other commands need no pynetdicom
+
+    well = True
+    with one_line_errors():
+        service = build_service(load_settings(config), wake)
+        for finding in Doctor(service, calling_ae_title=calling).examine():
+            well = well and finding.problem is None
+            if as_json:
+                typer.echo(json.dumps(dataclasses.asdict(finding)))
+            else:
+                mark = "[green]well[/]" if finding.problem is None else "[bold red]NOT WELL[/]"
+                Console().print(f"{mark}  {finding.name}: {finding.problem or finding.answer}", soft_wrap=True)
+    if not well:
+        raise typer.Exit(NOT_WELL)

@@ -1,0 +1,145 @@
+"""Is the service well? Proven by traffic: a drawn film with a known answer goes the way of every film."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from dicom_io.errors import DicomIoError
+from dicom_io.scu import echo, store
+from dicom_io.self_test import self_test_object
+from dicom_io.types import ApplicationEntity
+from worker.champion import InstalledChampion, find_champion
+from worker.domain import ImageState
+from worker.errors import TriageError
+from worker.service import Service
+from worker.settings import DicomDestination
+from worker.tables import Image, Score, Study
+
+ECHO_SECONDS = 5.0
+POLL_SECONDS = 0.05
+CALLING_AE_TITLE = "CXRDOCTOR"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried; `problem` says what is wrong and what to do, or is None."""
+
+    name: str
+    answer: str
+    problem: str | None = None
+
+
+class NotWellError(TriageError):
+    """The service did not answer as it must."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """Examines a running service.
+
+    Attributes:
+        service: its settings and database.
+        calling_ae_title: as whom to push; must be among the listener's allowed callers.
+        patience: longest wait for the film to be scored, seconds.
+    """
+
+    service: Service
+    calling_ae_title: str = CALLING_AE_TITLE
+    patience: float = 60.0
+
+    def examine(self) -> Iterator[Finding]:
+        """Try one thing after the other, from the model's files to the way through."""
+        yield _attempt("model", self._model)
+        yield _attempt("spool", self._spool)
+        yield _attempt("listener", self._listener)
+        yield _attempt("way through", self._way_through)
+        for destination in self.service.settings.effective_destinations:
+            if isinstance(destination, DicomDestination):
+                peer = ApplicationEntity(destination.ae_title, destination.host, destination.port)
+                yield _attempt(f"destination {destination.name}", lambda peer=peer: self._echo(peer))
+
+    def _model(self) -> str:
+        card = find_champion(self.service.database).card
+        return f"{card.name} {card.version} ({card.status})"
+
+    def _spool(self) -> str:
+        self.service.spool.require_space(0)
+        return str(self.service.settings.spool_dir)
+
+    def _listener(self) -> str:
+        return self._echo(self._own_entity())
+
+    def _echo(self, peer: ApplicationEntity) -> str:
+        echo(peer, calling_ae_title=self.calling_ae_title, timeout_seconds=ECHO_SECONDS)
+        return f"{peer.ae_title} answers on {peer.host}:{peer.port}"
+
+    def _way_through(self) -> str:
+        study_instance_uid = f"2.25.{uuid.uuid4().int}"
+        self._announce(study_instance_uid)
+        film = self_test_object(study_instance_uid)
+        started = time.monotonic()
+        store(self._own_entity(), [film], calling_ae_title=self.calling_ae_title, timeout_seconds=ECHO_SECONDS)
+        logit = self._await_logit(study_instance_uid)
+        self._compare(logit, find_champion(self.service.database))
+        return f"film scored in {time.monotonic() - started:.2f} s, logit {logit:.3f} as published"
+
+    def _announce(self, study_instance_uid: str) -> None:
+        # Only who can write to the database can make a study synthetic; the network cannot.
+        now = self.service.now()
+        due = now + timedelta(minutes=self.service.settings.screen_within_minutes)
+        with self.service.database.begin() as session:
+            session.add(
+                Study(
+                    study_instance_uid=study_instance_uid,
+                    synthetic=True,
+                    received_at=now,
+                    last_received_at=now,
+                    due_at=due,
+                )
+            )
+
+    def _await_logit(self, study_instance_uid: str) -> float:
+        end = time.monotonic() + self.patience
+        while time.monotonic() < end:
+            logit = self._logit(study_instance_uid)
+            if logit is not None:
+                return logit
+            time.sleep(POLL_SECONDS)
+        raise NotWellError(f"the film was not scored within {self.patience:g} s: are the prepare and score workers up?")
+
+    def _logit(self, study_instance_uid: str) -> float | None:
+        statement = (
+            select(Image.state, Image.reason, Score.logit)
+            .join(Study)
+            .outerjoin(Score, Score.image_id == Image.id)
+            .where(Study.study_instance_uid == study_instance_uid)
+        )
+        with self.service.database.read() as session:
+            row = session.execute(statement).one_or_none()
+        if row is not None and row.state in {ImageState.FAILED, ImageState.OUT_OF_SCOPE}:
+            raise NotWellError(f"the film came out {row.state}, reason {row.reason}: see the prepare worker's log")
+        return None if row is None else row.logit
+
+    def _compare(self, logit: float, installed: InstalledChampion) -> None:
+        expected = installed.card.self_test
+        if abs(logit - expected.logit) > expected.tolerance:
+            raise NotWellError(
+                f"the film's logit is {logit:.3f}, published was {expected.logit:.3f}: "
+                "the score host computes wrongly; take it out of service"
+            )
+
+    def _own_entity(self) -> ApplicationEntity:
+        listener = self.service.settings.listener
+        host = "127.0.0.1" if listener.host == "0.0.0.0" else listener.host  # noqa: S104 - compared, not bound
+        return ApplicationEntity(listener.ae_title, host, listener.port)
+
+
+def _attempt(name: str, attempt: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, attempt())
+    except (TriageError, DicomIoError) as error:
+        return Finding(name, "not well", str(error))

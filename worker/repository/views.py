@@ -1,0 +1,191 @@
+"""What people and programs look at: the worklist, one study's history, and how the service stands."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import ColumnElement, ScalarSelect, Select, func, select
+from sqlalchemy.orm import Session
+
+from worker.domain import DeliveryState, ImageState
+from worker.repository.claims import is_work
+from worker.repository.model_versions import champion
+from worker.tables import Claimable, Delivery, Event, Image, Result, Score, Study
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class WorklistEntry(_View):
+    """A study on the worklist; `status` is null while nothing has been said of it, `complete` is of this revision."""
+
+    study_instance_uid: str
+    accession_number: str | None
+    revision: int
+    complete: bool
+    status: str | None
+    reason: str | None
+    priority: str | None
+    probability: float | None
+    images: int
+    received_at: datetime
+
+
+class ImageView(_View):
+    """An object of a study and what became of it."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    content_sha256: str
+    calling_ae_title: str
+    state: str
+    reason: str | None
+    warnings: list[str]
+    attempts: int
+    last_error: str | None
+    received_at: datetime
+
+
+class DeliveryView(_View):
+    """A result on its way to a destination."""
+
+    result_uid: str
+    destination: str
+    state: str
+    attempts: int
+    answer: str | None
+    last_error: str | None
+    not_before: datetime | None
+    created_at: datetime
+    delivered_at: datetime | None
+
+
+class EventView(_View):
+    """An entry of the audit trail."""
+
+    at: datetime
+    kind: str
+    detail: dict[str, Any]
+
+
+class StudyHistory(_View):
+    """Everything that is known of one study; `results` are the flags as they were sent."""
+
+    study: WorklistEntry
+    images: list[ImageView]
+    results: list[dict[str, Any]]
+    deliveries: list[DeliveryView]
+    events: list[EventView]
+
+
+class ServiceStatus(_View):
+    """How the service stands. The oldest times are those of the work that has waited longest; null if none waits."""
+
+    studies: int
+    waiting: dict[str, int]
+    oldest_waiting: dict[str, datetime | None]
+    dead_deliveries: int
+    failed_images: int
+    model: dict[str, str] | None
+    last_received_at: datetime | None
+
+
+def worklist(session: Session, *, limit: int) -> list[WorklistEntry]:
+    """Return the studies, raised ones first, then the longest waiting."""
+    statement = _entries().where(~Study.synthetic).order_by(Study.priority.is_(None), Study.received_at, Study.id)
+    return [WorklistEntry.model_validate(row) for row in session.execute(statement.limit(limit))]
+
+
+def study_history(session: Session, study_instance_uid: str) -> StudyHistory | None:
+    """Return the whole history of a study; None if it is unknown."""
+    row = session.execute(_entries().where(Study.study_instance_uid == study_instance_uid)).one_or_none()
+    if row is None:
+        return None
+    study_id = select(Study.id).where(Study.study_instance_uid == study_instance_uid).scalar_subquery()
+    results = session.scalars(select(Result).where(Result.study_id == study_id).order_by(Result.id)).all()
+    return StudyHistory(
+        study=WorklistEntry.model_validate(row),
+        images=_images(session, study_id),
+        results=[_flag(result) for result in results],
+        deliveries=deliveries(session, Result.study_id == study_id),
+        events=_events(session, study_instance_uid),
+    )
+
+
+def deliveries(session: Session, *conditions: ColumnElement[bool]) -> list[DeliveryView]:
+    """Return the outbox rows that meet the conditions, oldest first."""
+    statement = select(Delivery, Result.result_uid).join(Result).where(*conditions).order_by(Delivery.id)
+    return [
+        DeliveryView(result_uid=uid, **{name: getattr(row, name) for name in _DELIVERY_COLUMNS})
+        for row, uid in session.execute(statement)
+    ]
+
+
+def undelivered(session: Session) -> list[DeliveryView]:
+    """Return what waits in the outbox, and the dead letters."""
+    return deliveries(session, Delivery.state != DeliveryState.DELIVERED)
+
+
+def service_status(session: Session) -> ServiceStatus:
+    """Return how the service stands."""
+    in_service = champion(session)
+    steps: dict[str, tuple[type[Claimable], Any]] = {
+        "prepare": (Image, Image.received_at),
+        "score": (Score, Score.created_at),
+        "deliver": (Delivery, Delivery.created_at),
+    }
+    waiting = {
+        name: session.execute(select(func.count(), func.min(since)).where(is_work(table))).one()
+        for name, (table, since) in steps.items()
+    }
+    return ServiceStatus(
+        studies=_count(session, Study, ~Study.synthetic),
+        waiting={name: row[0] for name, row in waiting.items()},
+        oldest_waiting={name: row[1] for name, row in waiting.items()},
+        dead_deliveries=_count(session, Delivery, Delivery.state == DeliveryState.DEAD),
+        failed_images=_count(session, Image, Image.state == ImageState.FAILED),
+        model=None if in_service is None else in_service.reference.model_dump(),
+        last_received_at=session.scalar(select(func.max(Study.last_received_at)).where(~Study.synthetic)),
+    )
+
+
+_DELIVERY_COLUMNS = tuple(name for name in DeliveryView.model_fields if name != "result_uid")
+
+
+def _entries() -> Select[Any]:
+    current = (Image.study_id == Study.id) & (Image.state != ImageState.SUPERSEDED)
+    probability = select(func.max(Score.probability)).join(Image, Image.id == Score.image_id).where(current)
+    return select(
+        Study.study_instance_uid,
+        Study.accession_number,
+        Study.revision,
+        (Study.concluded_revision == Study.revision).label("complete"),
+        Study.status,
+        Study.reason,
+        Study.priority,
+        probability.scalar_subquery().label("probability"),
+        select(func.count(Image.id)).where(current).scalar_subquery().label("images"),
+        Study.received_at,
+    )
+
+
+def _images(session: Session, study_id: ScalarSelect[int]) -> list[ImageView]:
+    rows = session.scalars(select(Image).where(Image.study_id == study_id).order_by(Image.id))
+    return [ImageView.model_validate(row) for row in rows]
+
+
+def _flag(result: Result) -> dict[str, Any]:
+    flag: dict[str, Any] = json.loads(result.flag)
+    return flag
+
+
+def _events(session: Session, study_instance_uid: str) -> list[EventView]:
+    rows = session.scalars(select(Event).where(Event.study_instance_uid == study_instance_uid).order_by(Event.id))
+    return [EventView.model_validate(row) for row in rows]
+
+
+def _count(session: Session, table: type[Any], *conditions: ColumnElement[bool]) -> int:
+    return session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
