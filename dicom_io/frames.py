@@ -10,21 +10,29 @@ from pydicom import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.uid import ExplicitVRBigEndian, JPEGBaseline8Bit, JPEGExtended12Bit
 
-from dicom_io.codecs import decode
+from dicom_io.codecs import decode, reduction
 from dicom_io.description import PixelDescription
 from dicom_io.errors import PixelDecodeError, TruncatedDataError, UnsupportedObjectError
 from dicom_io.part10 import NATIVE_SYNTAXES, ParsedObject
 
 Frame = NDArray[np.uint8] | NDArray[np.uint16]
 _RED, _GREEN, _BLUE = 77, 150, 29  # ITU-R BT.601 in 1/256
+_TO_RGB = (JPEGBaseline8Bit, JPEGExtended12Bit)  # their decoder undoes the colour transform
 _ITEM, _SEQUENCE_DELIMITER = 0xFFFEE000, 0xFFFEE0DD
 
 
-def read_frames(parsed: ParsedObject, description: PixelDescription) -> tuple[Frame, ...]:
+def read_frames(
+    parsed: ParsedObject, description: PixelDescription, covering: int = 0
+) -> tuple[tuple[Frame, ...], int]:
     """Bring every frame to an array of stored words, colour to luminance.
 
+    Args:
+        parsed: the object.
+        description: its checked pixel description.
+        covering: side in pixels that a reduced resolution must still cover; 0: full resolution.
+
     Returns:
-        arrays of shape (rows, columns), uint8 or uint16.
+        arrays of shape (rows, columns), uint8 or uint16, and how often their resolution was halved.
 
     Raises:
         NoPixelDataError: if there is no Pixel Data.
@@ -33,14 +41,21 @@ def read_frames(parsed: ParsedObject, description: PixelDescription) -> tuple[Fr
         PixelDecodeError: if a compressed frame cannot be decoded or has another size than declared.
         UnsupportedObjectError: if transfer syntax and encapsulation contradict each other.
     """
-    element = parsed.pixel_element()
-    native = parsed.transfer_syntax_uid in NATIVE_SYNTAXES
+    element, syntax = parsed.pixel_element(), parsed.transfer_syntax_uid
+    native = syntax in NATIVE_SYNTAXES
     if native == element.encapsulated:
         raise UnsupportedObjectError("Transfer syntax and encapsulation of Pixel Data contradict each other.")
     if native:
-        return tuple(_native_frames(element.value, description, parsed.transfer_syntax_uid))
-    frames = _encapsulated_frames(element.value, parsed, description.number_of_frames)
-    return tuple(_decoded(data, parsed.transfer_syntax_uid, description) for data in frames)
+        return tuple(_native_frames(element.value, description, syntax)), 0
+    encoded = list(_encapsulated_frames(element.value, parsed.header, description.number_of_frames))
+    halvings = reduction(syntax, encoded[0], covering)
+    try:
+        return tuple(_decoded(data, syntax, description, halvings) for data in encoded), halvings
+    except PixelDecodeError:
+        if not halvings:
+            raise
+    # A refused reduced resolution costs time, not the image.
+    return tuple(_decoded(data, syntax, description, 0) for data in encoded), 0
 
 
 def luminance(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -67,39 +82,41 @@ def _native_grey(samples: NDArray[Any], description: PixelDescription) -> NDArra
     if description.samples_per_pixel == 1:
         return samples.reshape(rows, columns)
     if description.photometric_interpretation == "YBR_FULL_422":  # Y Y Cb Cr, PS3.3 C.7.6.3.1.2
-        return samples.reshape(rows, columns // 2, 4)[:, :, :2].reshape(rows, columns)
+        pairs: NDArray[Any] = samples.reshape(rows, columns // 2, 4)[:, :, :2]
+        return pairs.reshape(rows, columns)
     planes = (
         samples.reshape(3, rows, columns)
         if description.planar
         else np.moveaxis(samples.reshape(rows, columns, 3), -1, 0)
     )
     if description.photometric_interpretation.startswith("YBR"):
-        return planes[0]
+        luma: NDArray[Any] = planes[0]
+        return luma
     return luminance(np.moveaxis(planes, 0, -1))
 
 
-def _decoded(data: bytes, syntax: str, description: PixelDescription) -> Frame:
-    samples = decode(syntax, data, description)
-    if samples.shape[:2] != (description.rows, description.columns) or samples.dtype.itemsize > 2:
-        raise PixelDecodeError("The compressed frame has another size than the header declares.")
-    if samples.ndim == 3 and samples.shape[2] == 3 and samples.dtype == np.uint8:
-        untouched = syntax not in (JPEGBaseline8Bit, JPEGExtended12Bit)
-        if description.photometric_interpretation.startswith("YBR_FULL") and untouched:
-            return np.ascontiguousarray(samples[..., 0])
-        return luminance(samples)
-    if samples.ndim != 2 or description.samples_per_pixel != 1:
-        raise PixelDecodeError("The compressed frame has another number of components than the header declares.")
-    return samples.view(f"u{samples.dtype.itemsize}")
+def _decoded(data: bytes, syntax: str, description: PixelDescription, halvings: int) -> Frame:
+    samples = decode(syntax, data, description, halvings)
+    expected = tuple(-(-side >> halvings) for side in (description.rows, description.columns))
+    colours = (description.samples_per_pixel,) if description.samples_per_pixel > 1 else ()
+    if samples.shape != expected + colours or samples.dtype.itemsize * 8 > description.bits_allocated:
+        raise PixelDecodeError("A decoded frame has another shape than the header declares.")
+    if not colours:
+        return samples.view(np.uint16) if samples.dtype.itemsize == 2 else samples.view(np.uint8)
+    words = samples.view(np.uint8)
+    if description.photometric_interpretation.startswith("YBR_FULL") and syntax not in _TO_RGB:
+        return np.ascontiguousarray(words[..., 0])
+    return luminance(words)
 
 
-def _encapsulated_frames(value: memoryview, parsed: ParsedObject, number: int) -> Iterator[bytes]:
+def _encapsulated_frames(value: memoryview, header: Dataset, number: int) -> Iterator[bytes]:
     fragments, end = _fragments(value)
     if number == 1:
         yield b"".join(fragments)
     elif len(fragments) == number:
         yield from map(bytes, fragments)
     else:
-        yield from _split(value[:end], parsed.header, number)
+        yield from _split(value[:end], header, number)
 
 
 def _split(value: memoryview, header: Dataset, number: int) -> Iterator[bytes]:

@@ -189,7 +189,11 @@ def read_data_set(stream: io.BytesIO, syntax: str, only: Sequence[str] | None = 
     try:
         with tolerant():
             return read_dataset(
-                stream, implicit, little, stop_when=_at_pixels, specific_tags=None if only is None else [Tag(keyword) for keyword in only]
+                stream,
+                implicit,
+                little,
+                stop_when=_at_pixels,
+                specific_tags=None if only is None else [Tag(keyword) for keyword in only],
             )
     except RecursionError as error:
         raise UnsupportedObjectError("Sequences are nested too deep to be read.") from error

@@ -50,7 +50,7 @@ def modality_values(stored: NDArray[np.int64], header: Dataset) -> NDArray[np.fl
     slope, intercept = _number(header, "RescaleSlope", 1.0), _number(header, "RescaleIntercept", 0.0)
     if slope == 0:
         raise UnsupportedObjectError("Rescale Slope is zero, which makes every pixel the same.")
-    return stored * slope + intercept
+    return stored.astype(np.float64) * slope + intercept
 
 
 def voi_display(values: NDArray[np.float64], header: Dataset) -> NDArray[np.float64] | None:

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRBigEndian
 
 from dicom_io.description import PixelDescription, describe
 from dicom_io.errors import NoPixelDataError, NotAnImageError, OversizedImageError
@@ -60,16 +59,17 @@ def read_radiograph(
     raw = _read(path)
     if is_raster(raw[:8]):
         frame = read_raster(raw)
-        return Radiograph(None, (frame,), _raster_table(frame), memoryview(raw))
+        rows, columns = frame.shape
+        return Radiograph(None, rows, columns, 0, (frame,), _raster_table(frame), memoryview(raw))
     parsed = parse(raw)
     with tolerant():
         reference = sop_instance_reference(parsed.header)
         if "Rows" not in parsed.header and "BitsAllocated" not in parsed.header:
             raise NoPixelDataError("The object describes no pixels; only images can be screened.")
         description = describe(parsed.header)
-        frames = read_frames(parsed, description)
+        frames, halvings = read_frames(parsed, description, covering)
         table = _table(parsed, description, frames, percentiles)
-    return Radiograph(reference, frames, table, parsed.encoded)
+    return Radiograph(reference, description.rows, description.columns, halvings, frames, table, parsed.encoded)
 
 
 def _read(path: Path) -> bytes:

@@ -28,8 +28,18 @@ RADIOGRAPH_CLASSES = frozenset(
 RADIOGRAPH_MODALITIES = frozenset(("CR", "DX", "RG", "DR", "XR"))
 # Chest, thorax, lung, mediastinum, heart: SNOMED CT, then the retired SNOMED-RT ids (PS3.16 Annex L).
 _CHEST_CODES = frozenset(
-    ("51185008", "816094009", "43799004", "39607008", "72410000", "80891009")
-    + ("T-D3000", "T-D3001", "T-28000", "T-D3300", "T-32000")
+    (
+        "51185008",
+        "816094009",
+        "43799004",
+        "39607008",
+        "72410000",
+        "80891009",
+        "T-D3000",
+        "T-28000",
+        "T-D3300",
+        "T-32000",
+    )
 )
 _CHEST = re.compile(r"CHEST|THORAX|THORACIC CAVITY|TORAX|TÓRAX|TORACE|LUNG|PULMO|POUMON|CXR|MEDIASTIN|HEART|胸")
 # PS3.16 Table L-1 and the words that are met in its stead.

@@ -33,14 +33,20 @@ class Radiograph:
 
     Attributes:
         reference: identity of the DICOM object; None for PNG and JPEG.
-        frames: one array per frame, shape (rows, columns), uint8 or uint16 in native byte order, holding the words
-            as they are stored (sign, unused bits and byte order are the table's business). Rows and columns are those
-            of the reduced resolution where the reader was asked for one.
-        table: uint8, shape (65536,): stored word to grey level, 0 is black. For uint8 frames the first 256 entries count.
-        encoded: the bytes that identify the content: the data set without preamble and file meta, else the whole file.
+        rows, columns: size of a frame at full resolution, pixels.
+        halvings: how often the resolution was halved while decoding; 0: never. Sample (i, j) of a reduced frame is
+            centred on pixel (i, j) * 2 ** halvings, as in the low-pass band of JPEG 2000 (ITU-T T.800 F.3).
+        frames: one array per frame, shape (rows, columns), or that divided by 2 ** halvings and rounded up; uint8 or
+            uint16 in native byte order, holding the words as they are stored: sign and unused bits are the table's
+            business. Colour is luminance already.
+        table: uint8, shape (65536,): stored word to grey level, 0 is black.
+        encoded: the bytes that identify the content: the data set without preamble and file meta, else the file.
     """
 
     reference: SOPInstanceReference | None
+    rows: int
+    columns: int
+    halvings: int
     frames: tuple[NDArray[np.uint8] | NDArray[np.uint16], ...] = field(repr=False)
     table: NDArray[np.uint8] = field(repr=False)
     encoded: memoryview = field(repr=False)

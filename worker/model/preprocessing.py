@@ -1,5 +1,6 @@
 """From a radiograph to what the network sees; the only road, in serving and in training."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,8 @@ def prepare(path: Path, spec: InputSpec = InputSpec()) -> NDArray[np.uint8]:  # 
 def preprocess(radiograph: Radiograph, spec: InputSpec) -> NDArray[np.uint8]:
     """Look the grey levels up and average them over equal areas.
 
-    The film is stretched to a square, as the training images were, so Pixel Aspect Ratio has no effect. A frame that has
-    the size already keeps its grey levels.
+    The film is stretched to a square, as the training images were, so Pixel Aspect Ratio has no effect. A frame that
+    has the size already keeps its grey levels.
 
     Args:
         radiograph: stored frames and their table.
@@ -39,36 +40,50 @@ def preprocess(radiograph: Radiograph, spec: InputSpec) -> NDArray[np.uint8]:
     Returns:
         grey levels, shape (frames, size, size), 0 is black.
     """
-    return np.stack([_resize(frame, radiograph.table, spec.size) for frame in radiograph.frames])
+    rows = _cells(radiograph.rows, radiograph.halvings, spec.size)
+    columns = _cells(radiograph.columns, radiograph.halvings, spec.size)
+    return np.stack([_resize(frame, radiograph.table, rows, columns) for frame in radiograph.frames])
 
 
-def _resize(frame: NDArray[np.uint8] | NDArray[np.uint16], table: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    rows, columns = frame.shape
-    averaged = np.empty((size, columns), np.float32)
-    for row, (start, weights) in enumerate(_area_weights(rows, size)):
-        strip = table.take(frame[start : start + len(weights)])  # (k, columns)
+def _cells(length: int, halvings: int, size: int) -> NDArray[np.float64]:
+    # Edges of `size` equal cells in samples of a frame that was halved; sample i covers [i, i + 1].
+    edges: NDArray[np.float64] = np.minimum(np.arange(size + 1) * (length / size), length)
+    if halvings == 0:
+        return edges
+    # A low-pass sample is centred on the first of the pixels it stands for, not on their middle.
+    samples = -(-length >> halvings)
+    shifted: NDArray[np.float64] = np.clip((edges - 0.5) / (1 << halvings) + 0.5, 0, samples)
+    return shifted
+
+
+def _resize(
+    frame: NDArray[np.uint8] | NDArray[np.uint16],
+    table: NDArray[np.uint8],
+    row_edges: NDArray[np.float64],
+    column_edges: NDArray[np.float64],
+) -> NDArray[np.uint8]:
+    averaged = np.empty((len(row_edges) - 1, frame.shape[1]), np.float32)
+    for row, (low, high) in enumerate(pairwise(row_edges)):
+        start, weights = _coverage(low, high)
+        strip = table.take(frame[start : start + len(weights)])  # (k, columns): the one look at these pixels
         averaged[row] = weights @ strip.astype(np.float32)
-    return np.floor(_average_columns(averaged, size) + 0.5).astype(np.uint8)
+    return np.floor(_average_columns(averaged, column_edges) + 0.5).astype(np.uint8)
 
 
-def _area_weights(length: int, size: int) -> list[tuple[int, NDArray[np.float32]]]:
-    # For each of `size` equal cells: its first pixel, and the share of the cell that each of its pixels covers.
-    edges = np.arange(size + 1) * (length / size)
-    cells = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
-        start, stop = int(low), min(int(np.ceil(high)), length)
-        pixels = np.arange(start, stop)
-        covered = np.minimum(pixels + 1, high) - np.maximum(pixels, low)
-        cells.append((start, (covered / covered.sum()).astype(np.float32)))
-    return cells
+def _coverage(low: float, high: float) -> tuple[int, NDArray[np.float32]]:
+    # The first sample of a cell, and the share of the cell that each of its samples covers.
+    start, stop = int(low), int(np.ceil(high))
+    samples = np.arange(start, stop)
+    covered = np.minimum(samples + 1, high) - np.maximum(samples, low)
+    return start, (covered / (high - low)).astype(np.float32)
 
 
-def _average_columns(image: NDArray[np.float32], size: int) -> NDArray[np.float64]:
-    # The integral up to each cell's edge, linear inside a pixel; differences of it are exact area sums.
+def _average_columns(image: NDArray[np.float32], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    # The integral up to each cell's edge, linear inside a sample; its differences are exact area sums.
     rows, columns = image.shape
     integral = np.zeros((rows, columns + 1))
     np.cumsum(image, axis=1, out=integral[:, 1:], dtype=np.float64)
-    edges = np.arange(size + 1) * (columns / size)
     whole = np.minimum(edges.astype(np.int64), columns - 1)
     at_edges = integral[:, whole] + (edges - whole) * image[:, whole]
-    return np.diff(at_edges, axis=1) * (size / columns)
+    averages: NDArray[np.float64] = np.diff(at_edges, axis=1) / np.diff(edges)
+    return averages
