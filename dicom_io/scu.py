@@ -1,0 +1,173 @@
+"""Speaking to other application entities: C-ECHO and C-STORE as SCU (PS3.4 A, B)."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from pydicom import Dataset
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, _config
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.sop_class import Verification
+
+from dicom_io.errors import PeerError, PeerUnreachableError, StoreRefusedError
+from dicom_io.part10 import tolerant
+from dicom_io.types import ApplicationEntity
+
+SUCCESS = 0x0000
+_UNLIMITED_PDU = 0
+_MOST_CONTEXTS = 128  # PS3.8 7.1.1.13: odd numbers of one byte
+_CONVERTIBLE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+
+_Stored = TypeVar("_Stored", Dataset, Path)
+_Kind = tuple[str, str]  # SOP Class UID, Transfer Syntax UID
+
+
+def echo(peer: ApplicationEntity, *, calling_ae_title: str, timeout_seconds: float) -> None:
+    """Ask a peer whether it is there.
+
+    Raises:
+        PeerUnreachableError: if it is not, or does not want to talk to us.
+        StoreRefusedError: if it takes associations, but no C-ECHO.
+
+    Source: DICOM PS3.4 A.
+    """
+    with _association(peer, [build_context(Verification)], calling_ae_title, timeout_seconds) as association:
+        _status(association.send_c_echo(), peer)
+
+
+def store(
+    peer: ApplicationEntity, datasets: Sequence[Dataset], *, calling_ae_title: str, timeout_seconds: float
+) -> list[int]:
+    """Send objects over one association.
+
+    Args:
+        peer: where to.
+        datasets: with file meta. An uncompressed one is converted where the peer takes only the other uncompressed
+            little endian transfer syntax.
+        calling_ae_title: how we call ourselves, at most 16 characters.
+        timeout_seconds: longest wait for the connection and for each answer.
+
+    Returns:
+        The status of each object, in order: 0x0000 or a warning.
+
+    Raises:
+        PeerUnreachableError: if there is no connection, or the association was rejected, aborted or timed out.
+        StoreRefusedError: at the first object that the peer does not take; it may have taken those before.
+
+    Source: DICOM PS3.4 B.
+    """
+    kinds = [(str(d.SOPClassUID), str(d.file_meta.TransferSyntaxUID)) for d in datasets]
+    return _store(peer, datasets, kinds, calling_ae_title, timeout_seconds)
+
+
+def store_files(
+    peer: ApplicationEntity, paths: Sequence[Path], *, calling_ae_title: str, timeout_seconds: float
+) -> list[int]:
+    """Send DICOM files over one association, as a PACS would: byte for byte, in the transfer syntax they have.
+
+    Args:
+        peer: see `store`.
+        paths: files with file meta information.
+        calling_ae_title: see `store`.
+        timeout_seconds: see `store`.
+
+    Returns:
+        See `store`.
+
+    Raises:
+        PeerUnreachableError: see `store`.
+        StoreRefusedError: see `store`.
+        KeyError: if a file has no file meta information.
+    """
+    metas = [read_file_meta_info(path) for path in paths]
+    kinds = [(str(meta["MediaStorageSOPClassUID"].value), str(meta["TransferSyntaxUID"].value)) for meta in metas]
+    # Makes pynetdicom send the bytes of a file as they are; it decodes and encodes them otherwise.
+    _config.STORE_SEND_CHUNKED_DATASET = True
+    return _store(peer, paths, kinds, calling_ae_title, timeout_seconds)
+
+
+def _store(
+    peer: ApplicationEntity,
+    objects: Sequence[_Stored],
+    kinds: Sequence[_Kind],
+    calling_ae_title: str,
+    timeout_seconds: float,
+) -> list[int]:
+    if not objects:
+        return []
+    contexts = _contexts(kinds, convertible=isinstance(objects[0], Dataset))
+    with _association(peer, contexts, calling_ae_title, timeout_seconds) as association:
+        return [_store_one(association, peer, item, kind) for item, kind in zip(objects, kinds, strict=True)]
+
+
+def _contexts(kinds: Sequence[_Kind], *, convertible: bool) -> list[PresentationContext]:
+    """Propose each pair of SOP class and transfer syntax on its own, so that the answer says which are taken."""
+    wanted = dict.fromkeys(kinds)
+    for sop_class, syntax in kinds:
+        if convertible and syntax in _CONVERTIBLE:
+            wanted.update(dict.fromkeys((sop_class, str(other)) for other in _CONVERTIBLE))
+    return [build_context(sop_class, syntax) for sop_class, syntax in wanted][:_MOST_CONTEXTS]
+
+
+@contextmanager
+def _association(
+    peer: ApplicationEntity, contexts: list[PresentationContext], calling_ae_title: str, timeout_seconds: float
+) -> Iterator[Association]:
+    entity = AE(ae_title=calling_ae_title)
+    entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = timeout_seconds
+    entity.network_timeout = timeout_seconds
+    try:
+        association = entity.associate(
+            peer.host, peer.port, contexts=contexts, ae_title=peer.ae_title, max_pdu=_UNLIMITED_PDU
+        )
+    except OSError as error:
+        raise PeerUnreachableError(f"{_name(peer)} has no address; check the host name.") from error
+    if not association.is_established:
+        raise _no_association(association, peer)
+    try:
+        yield association
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def _no_association(association: Association, peer: ApplicationEntity) -> PeerError:
+    if association.rejected_contexts and not association.is_rejected:
+        return StoreRefusedError(f"{_name(peer)} takes no such object in any transfer syntax offered.")
+    if association.is_rejected:
+        return PeerUnreachableError(
+            f"{_name(peer)} rejected the association; check both AE titles and its access list."
+        )
+    return PeerUnreachableError(f"{_name(peer)} does not answer; check host, port and that it runs.")
+
+
+def _store_one(association: Association, peer: ApplicationEntity, item: Dataset | Path, kind: _Kind) -> int:
+    try:
+        with tolerant():
+            status = _status(association.send_c_store(item), peer)
+    except RuntimeError as error:
+        raise PeerUnreachableError(f"{_name(peer)} ended the association.") from error
+    except ValueError as error:
+        raise StoreRefusedError(f"{_name(peer)} takes no SOP class {kind[0]} in transfer syntax {kind[1]}.") from error
+    if status != SUCCESS and not _is_warning(status):
+        raise StoreRefusedError(f"{_name(peer)} answered the C-STORE with status 0x{status:04X}.", status=status)
+    return status
+
+
+def _is_warning(status: int) -> bool:
+    """Tell whether the object was stored nevertheless (PS3.7 C.1.1.3 and C.3)."""
+    return status in {0x0001, 0x0107, 0x0116} or 0xB000 <= status <= 0xBFFF
+
+
+def _status(answer: Dataset, peer: ApplicationEntity) -> int:
+    if "Status" not in answer:
+        raise PeerUnreachableError(f"{_name(peer)} gave no answer in time, or broke the association.")
+    return int(answer.Status)
+
+
+def _name(peer: ApplicationEntity) -> str:
+    return f"{peer.ae_title} at {peer.host}:{peer.port}"

@@ -1,0 +1,71 @@
+"""The destination `folder`: one JSON flag, and one structured report where the sources are DICOM, per result."""
+
+import os
+import re
+import tempfile
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+
+from dicom_io.part10 import tolerant
+from worker.delivery.reporting import structured_report
+from worker.domain import ScreeningResult
+from worker.errors import DeliveryRefusedError, DeliveryRetryError
+from worker.settings import FolderDestination
+
+
+def send(result: ScreeningResult, destination: FolderDestination) -> str:
+    """Write `<result_uid>.json` and `<result_uid>.dcm`, readable by our own account only.
+
+    A file appears whole or not at all; writing the same result again replaces each file by its equal. The JSON flag
+    is written first, so that it arrives even where no report can be made.
+
+    Returns:
+        The names of the files.
+
+    Raises:
+        DeliveryRetryError: if the folder cannot be written: missing, full, read-only.
+        DeliveryRefusedError: if the result's UID is none, or no structured report can be made of its sources.
+    """
+    uid = result.flag.result_uid
+    if not re.fullmatch(r"[0-9.]{1,64}", uid):
+        raise DeliveryRefusedError(f"{uid!r} is no UID and cannot name a file.")
+    _write(destination.path / f"{uid}.json", result.flag.to_json().encode() + b"\n")
+    if not result.headers:
+        return f"wrote {uid}.json"
+    _write(destination.path / f"{uid}.dcm", _report_file(result))
+    return f"wrote {uid}.json and {uid}.dcm"
+
+
+def _report_file(result: ScreeningResult) -> bytes:
+    file = BytesIO()
+    with tolerant():
+        structured_report(result).save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Put a file in place, durably; its folder is made, that folder's parent is not: it may be a missing mount."""
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        finally:
+            with suppress(FileNotFoundError):
+                Path(temporary).unlink()
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise DeliveryRetryError(f"{path.parent} cannot be written ({error.strerror}); mend it.") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

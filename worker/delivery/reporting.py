@@ -1,0 +1,54 @@
+"""From a result of the service to its DICOM structured report."""
+
+from pydicom import Dataset
+
+from dicom_io.errors import MissingAttributeError
+from dicom_io.reasons import Reason
+from dicom_io.report import ScreenedImage, ScreeningReport
+from dicom_io.sr import build_sr
+from worker.domain import Flag, Prediction, ScreeningResult, ScreeningStatus
+from worker.errors import DeliveryRefusedError
+
+
+def structured_report(result: ScreeningResult) -> Dataset:
+    """Build the structured report of a result; the same result gives the same bytes.
+
+    Raises:
+        DeliveryRefusedError: if the result has no DICOM source image to report on.
+    """
+    try:
+        return build_sr(_report(result.flag, result.predecessor_result_uid), result.headers)
+    except MissingAttributeError as error:
+        raise DeliveryRefusedError(f"No structured report can be made: {error}") from error
+
+
+def _report(flag: Flag, predecessor_result_uid: str | None) -> ScreeningReport:
+    return ScreeningReport(
+        result_uid=flag.result_uid,
+        predecessor_result_uid=predecessor_result_uid,
+        complete=flag.complete,
+        reason=_reason(flag.status, flag.reason),
+        flagged=flag.priority is not None,
+        warnings=flag.warnings,
+        images=[_image(image, image.sop_instance_uid) for image in flag.images if image.sop_instance_uid is not None],
+        model_name=flag.model.name,
+        model_version=flag.model.version,
+        model_sha256=flag.model.sha256,
+        created_at=flag.created_at,
+    )
+
+
+def _image(image: Prediction, sop_instance_uid: str) -> ScreenedImage:
+    return ScreenedImage(
+        sop_instance_uid=sop_instance_uid,
+        frame=image.frame,
+        reason=_reason(image.status, image.reason),
+        flagged=image.flagged,
+        probability=image.probability,
+        threshold=image.threshold,
+    )
+
+
+def _reason(status: ScreeningStatus, reason: Reason | None) -> Reason | None:
+    """Return why something was not screened; never None for what was not."""
+    return None if status is ScreeningStatus.SCREENED else reason or Reason.INCOMPLETE
