@@ -5,12 +5,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy import select
 
 from dicom_io.errors import DicomIoError
+from dicom_io.phantom import self_test_pixels
 from dicom_io.scu import echo, store
-from dicom_io.self_test import self_test_object
+from dicom_io.secondary_capture import secondary_capture
 from dicom_io.types import ApplicationEntity
 from worker.champion import InstalledChampion, find_champion
 from worker.domain import ImageState
@@ -60,7 +62,7 @@ class Doctor:
         for destination in self.service.settings.effective_destinations:
             if isinstance(destination, DicomDestination):
                 peer = ApplicationEntity(destination.ae_title, destination.host, destination.port)
-                yield _attempt(f"destination {destination.name}", lambda peer=peer: self._echo(peer))
+                yield _attempt(f"destination {destination.name}", partial(self._echo, peer))
 
     def _model(self) -> str:
         card = find_champion(self.service.database).card
@@ -80,7 +82,7 @@ class Doctor:
     def _way_through(self) -> str:
         study_instance_uid = f"2.25.{uuid.uuid4().int}"
         self._announce(study_instance_uid)
-        film = self_test_object(study_instance_uid)
+        film = secondary_capture(self_test_pixels(), study_instance_uid)
         started = time.monotonic()
         store(self._own_entity(), [film], calling_ae_title=self.calling_ae_title, timeout_seconds=ECHO_SECONDS)
         logit = self._await_logit(study_instance_uid)

@@ -53,8 +53,8 @@ class Speaker:
 
     def _state(self, session: Session, study: Study, verdict: Verdict, stage: Stage, now: datetime) -> bool:
         flag = self._flag(session, study, verdict, stage, now)
-        silent = self.shadow or study.synthetic
-        names = [] if silent else [d.name for d in self.destinations if wants(d, flag, in_scope=verdict.in_scope)]
+        destinations = () if study.synthetic else self.destinations
+        names = [d.name for d in destinations if wants(d, flag, in_scope=verdict.in_scope)]
         return add_result(session, study, flag, stage, self.champion, names)
 
     def _flag(self, session: Session, study: Study, verdict: Verdict, stage: Stage, now: datetime) -> Flag:

@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import examine, look, run
+from worker.cli import demo, examine, look, run
 
 app = typer.Typer(
     name="cxr-triage",
@@ -19,6 +19,7 @@ for command in (
     look.status,
     look.deliveries,
     examine.doctor,
+    demo.demo,
 ):
     app.command()(command)
 

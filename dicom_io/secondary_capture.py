@@ -1,20 +1,23 @@
-"""The object that proves the way through the service: a drawn film with a known answer."""
+"""Wrapping a plain picture as a DICOM object, where a film comes without one."""
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from dicom_io.phantom import self_test_pixels
 
-
-def self_test_object(study_instance_uid: str) -> Dataset:
-    """Wrap the self-test phantom as an 8-bit Secondary Capture that preparation leaves as it is.
+def secondary_capture(pixels: NDArray[np.uint8], study_instance_uid: str) -> Dataset:
+    """Wrap a picture as a Secondary Capture of a chest, with fresh UIDs and no patient.
 
     Args:
+        pixels: grey levels, shape (Rows, Columns), 0 is black.
         study_instance_uid: the study it shall belong to.
 
     Returns:
-        a data set with file meta information, 224 × 224, MONOCHROME2, no window, no patient.
+        an 8-bit MONOCHROME2 data set without window, with file meta information.
+
+    Source: DICOM PS3.3 A.8.1.
     """
     dataset = Dataset()
     dataset.SOPClassUID = SecondaryCaptureImageStorage
@@ -24,7 +27,7 @@ def self_test_object(study_instance_uid: str) -> Dataset:
     dataset.Modality = "DX"
     dataset.ConversionType = "SYN"
     dataset.BodyPartExamined = "CHEST"
-    _add_pixels(dataset)
+    _add_pixels(dataset, pixels)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
@@ -32,12 +35,11 @@ def self_test_object(study_instance_uid: str) -> Dataset:
     return dataset
 
 
-def _add_pixels(dataset: Dataset) -> None:
-    pixels = self_test_pixels()
+def _add_pixels(dataset: Dataset, pixels: NDArray[np.uint8]) -> None:
     dataset.Rows, dataset.Columns = pixels.shape
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.BitsAllocated = dataset.BitsStored = 8
     dataset.HighBit = 7
     dataset.PixelRepresentation = 0
-    dataset.PixelData = pixels.tobytes()
+    dataset.PixelData = pixels.tobytes() + b"\0" * (pixels.size % 2)  # PS3.5 8.1.1: even length
