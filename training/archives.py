@@ -39,9 +39,10 @@ def archive_radiograph(case: Case) -> Radiograph:
     """
     split, position = case.index or ("", 0)
     film = _array(case.path, f"{split}_images")[position]
-    if film.dtype != np.uint8 or film.ndim != 2:  # noqa: PLR2004
+    if film.dtype != np.uint8 or film.ndim != 2:
         raise DataError(f"{case.name}: expected a grey picture of 8 bits, got {film.dtype} {film.shape}")
-    return Radiograph(None, (film,), _DISPLAY_VALUES, memoryview(film.tobytes()))
+    rows, columns = film.shape
+    return Radiograph(None, rows, columns, 0, (film,), _DISPLAY_VALUES, memoryview(film.tobytes()))
 
 
 def _cases(archive: Path, split: str) -> list[Case]:

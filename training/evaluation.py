@@ -136,7 +136,7 @@ def delong_interval(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> I
     """
     sick, well = logits[labels == 1], logits[labels == 0]
     area = auc(logits, labels)
-    if area is None or len(sick) < 2 or len(well) < 2:  # noqa: PLR2004
+    if area is None or len(sick) < 2 or len(well) < 2:
         return None
     among_all = rankdata(np.concatenate((sick, well)))
     of_sick = (among_all[: len(sick)] - rankdata(sick)) / len(well)

@@ -32,7 +32,7 @@ def new_run(recipe: Recipe, spec: InputSpec, device: torch.device) -> Run:
 
 
 def train_one_epoch(
-    run: Run, films: Films, recipe: Recipe, device: torch.device, advance: Callable[[float], None] = lambda _: None
+    run: Run, films: Films, recipe: Recipe, device: torch.device, advance: Callable[[], None] = lambda: None
 ) -> float:
     """Go once over the films in random order; order and augmentation depend on seed and epoch alone.
 
@@ -41,7 +41,7 @@ def train_one_epoch(
         films: training films, at least one batch.
         recipe: how.
         device: where.
-        advance: called with the loss after each step.
+        advance: called after each step.
 
     Returns:
         Mean loss.
@@ -62,7 +62,7 @@ def train_one_epoch(
         _set_learning_rate(run, recipe, run.step / (steps * recipe.epochs))
         loss = _step(run, pictures.to(device), torch.from_numpy(films.labels[rows]).to(device), recipe)
         losses.append(loss)
-        advance(loss)
+        advance()
     return float(np.mean(losses))
 
 

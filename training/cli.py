@@ -1,0 +1,149 @@
+"""`cxr-train`: makes, judges and publishes models."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from dicom_io.errors import DicomIoError
+from training import fitting
+from training.checkpoints import resume
+from training.config import load_recipe, recipe_names
+from training.datasets import find_cases
+from training.errors import CheckpointError, TrainingError
+from training.evaluation import Metrics
+from training.films import join_films
+from training.judging import evaluate_model
+from training.loop import new_run
+from worker.errors import TriageError
+from worker.model.artifact import ModelCard, default_directory
+from worker.model.input_spec import InputSpec
+
+app = typer.Typer(
+    name="cxr-train",
+    help="Makes, judges and publishes the models that cxr-triage runs.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+_REFUSED = 2
+_errors = Console(stderr=True)
+
+DataOption = Annotated[
+    list[Path],
+    typer.Option("--data", exists=True, help="Class folders, .csv manifest or .npz; the first chooses the threshold."),
+]
+KeepOutOption = Annotated[
+    list[Path] | None, typer.Option("--keep-out", exists=True, help="Data whose patients stay out of the run.")
+]
+RecipeOption = Annotated[str, typer.Option(help=f"One of: {', '.join(recipe_names())}.")]
+OutputOption = Annotated[Path, typer.Option(help="Folder for what is written; made where absent.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+@app.command()
+def fit(
+    data: DataOption,
+    output: OutputOption,
+    recipe: RecipeOption = "champion",
+    keep_out: KeepOutOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train a model and publish it to OUTPUT/model; a broken run goes on where it stood."""
+    with _one_line_errors():
+        chosen = load_recipe(recipe)
+        parts = fitting.read_parts(data, keep_out or [], chosen, _tell, _steps)
+        card = fitting.fit(parts, chosen, output, _device(device), _tell, _steps)
+        _tell_card(card, output / fitting.MODEL_NAME)
+
+
+@app.command()
+def publish(
+    run: Annotated[Path, typer.Option(help="Output folder of a run, finished or not.", exists=True, file_okay=False)],
+    data: DataOption,
+    output: OutputOption,
+    recipe: RecipeOption = "champion",
+    keep_out: KeepOutOption = None,
+) -> None:
+    """Write a version directory from the last checkpoint of a run, on the run's own data and recipe."""
+    with _one_line_errors():
+        chosen = load_recipe(recipe)
+        parts = fitting.read_parts(data, keep_out or [], chosen, _tell, _steps)
+        state = new_run(chosen, InputSpec(), torch.device("cpu"))
+        if not resume(state, chosen, join_films(list(parts.training.values())).sha256, run):
+            raise CheckpointError(f"{run} holds no checkpoint; run `cxr-train fit --output {run}` first")
+        _tell_card(fitting.publish_run(state, chosen, parts, output), output)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Option(help="Class folders, .csv manifest or .npz.", exists=True)],
+    output: OutputOption,
+    model: Annotated[str, typer.Option(help="Version directory, or default: the one that ships.")] = "default",
+    device: DeviceOption = "auto",
+) -> None:
+    """Judge a model on labelled films: writes metrics.json and scores.csv."""
+    with _one_line_errors():
+        directory = default_directory() if model == "default" else Path(model)
+        with _steps("reading films", len(find_cases(data, "test"))) as advance:
+            metrics, unreadable = evaluate_model(directory, data, output, _device(device), advance)
+        for film in unreadable:
+            _tell(f"left out, cannot be read: {film.name} ({film.cause})")
+        _tell_metrics(metrics, output)
+
+
+def _tell_metrics(metrics: Metrics, output: Path) -> None:
+    figures = {
+        "AUC": metrics.auc,
+        "sensitivity": metrics.sensitivity,
+        "specificity": metrics.specificity,
+        "balanced accuracy": metrics.balanced_accuracy,
+    }
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None)
+    typer.echo(f"{metrics.n} films, {metrics.positives} positive: {shown} (written to {output})")
+
+
+def _tell_card(card: ModelCard, directory: Path) -> None:
+    point = card.operating_point
+    typer.echo(f"{directory}: {card.name} {card.version} ({card.status}), {card.sha256}")
+    typer.echo(
+        f"threshold {point.threshold_logit:.4f}: sensitivity at least {point.target_sensitivity:g} at "
+        f"{point.confidence:.0%} confidence, from {point.positives} positive patients, {point.allowed_misses} missed"
+    )
+
+
+def _tell(line: str) -> None:
+    _errors.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _steps(name: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar where people look, nothing where nobody does."""
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_errors, disable=not _errors.is_terminal) as progress:
+        task = progress.add_task(name, total=total)
+        yield lambda: progress.advance(task)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("there is no CUDA device; use --device cpu")
+    if name not in ("cpu", "cuda"):
+        raise TrainingError(f"device {name!r} is none of auto, cpu and cuda")
+    return torch.device(name)
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Tell what is wrong in one line and exit with 2; bugs keep their traceback."""
+    try:
+        yield
+    except (TrainingError, TriageError, DicomIoError) as error:
+        _tell(f"cxr-train: {error}")
+        raise typer.Exit(_REFUSED) from None
