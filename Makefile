@@ -23,7 +23,7 @@ $(INSTALLED): pyproject.toml deploy/constraints.txt
 	@touch $@
 
 demo: $(INSTALLED)  ## run the main job on drawn films, or on yours: make demo DEMO_DATA=folder
-	$(BIN)/cxr-triage demo $(if $(DEMO_DATA),'$(DEMO_DATA)')
+	$(BIN)/cxr-triage demo $(if $(DEMO_DATA),--data '$(DEMO_DATA)')
 
 # The steps are lines of one recipe and not prerequisites, so that pytest's summary is the last thing printed, `make -j` included.
 test: $(INSTALLED)  ## set up what is missing, Debian packages of real peers included, and pass every check
