@@ -67,10 +67,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
     if settings.broker_url is not None:
         options = {"socket_timeout": BROKER_TIMEOUT_SECONDS, "socket_connect_timeout": BROKER_TIMEOUT_SECONDS}
         return {"broker_url": settings.broker_url.get_secret_value(), "broker_transport_options": options}
-    return {
-        "broker_url": embedded_broker.URL,
-        "broker_transport_options": embedded_broker.transport_options(settings.broker_dir),
-    }
+    return embedded_broker.configure(settings.broker_dir)
 
 
 app = Celery("cxr-triage", set_as_current=True)

@@ -12,26 +12,28 @@ from queue import Empty
 from typing import Any
 
 import structlog
-from kombu.transport import filesystem
+from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.utils.json import dumps, loads
 
-URL = "worker.embedded_broker:Transport://"
+URL = "cxr-embedded://localhost"  # kombu wants a host; there is none
 POLLING_INTERVAL_SECONDS = 0.05
 
 _log = structlog.get_logger()
 
 
-def transport_options(folder: Path) -> dict[str, Any]:
-    """Make the broker's folders, mode 0700, and return the options that name them."""
+def configure(folder: Path) -> dict[str, Any]:
+    """Make the transport known to kombu and its folders, mode 0700; returns Celery's settings for it."""
+    TRANSPORT_ALIASES["cxr-embedded"] = "worker.embedded_broker:Transport"
     for name in ("queue", "control", "aside"):
         (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-    return {
+    options = {
         "data_folder_in": str(folder / "queue"),
         "data_folder_out": str(folder / "queue"),
         "control_folder": str(folder / "control"),
         "processed_folder": str(folder / "aside"),
         "polling_interval": POLLING_INTERVAL_SECONDS,
     }
+    return {"broker_url": URL, "broker_transport_options": options}
 
 
 class Channel(filesystem.Channel):  # type: ignore[misc]
@@ -72,7 +74,7 @@ class Channel(filesystem.Channel):  # type: ignore[misc]
 
 
 class Transport(filesystem.Transport):  # type: ignore[misc]
-    """The hardened transport; named in `URL`."""
+    """The hardened transport; known to kombu by the scheme of `URL`."""
 
     Channel = Channel
 

@@ -9,7 +9,14 @@ import structlog
 from worker.settings import Settings
 
 # Chatty libraries whose lines we replace by our own, or that print what peers send.
-_QUIET = {"pynetdicom": logging.ERROR, "pydicom": logging.ERROR, "celery.worker.strategy": logging.WARNING}
+_QUIET = {
+    "alembic": logging.WARNING,
+    "pynetdicom": logging.ERROR,
+    "pydicom": logging.ERROR,
+    "celery.app.trace": logging.WARNING,
+    "celery.beat": logging.WARNING,
+    "celery.worker.strategy": logging.WARNING,
+}
 
 
 def configure_logging(settings: Settings) -> None:

@@ -15,7 +15,7 @@ from rich.live import Live
 from worker.bootstrap import build_service
 from worker.celery import wake
 from worker.cli.common import one_line_errors
-from worker.cli.look import worklist_table
+from worker.cli.tables import WORKLIST_COLUMNS, as_table, show, worklist_rows
 from worker.demo.films import Film, draw_films, own_films
 from worker.demo.site import Site
 from worker.doctor import Doctor
@@ -82,13 +82,13 @@ def _watch(console: Console, service: Service, films: Sequence[Film], pushing: t
         while time.monotonic() < end:
             entries = _entries(service, expected)
             if console.is_terminal:
-                live.update(worklist_table(entries, utc_now()))
+                live.update(as_table(WORKLIST_COLUMNS, worklist_rows(entries, utc_now())))
             done = sum(entry.complete for entry in entries)
             if not pushing.is_alive() and done == len(entries) and not _waiting(service):
                 break
             time.sleep(POLL_SECONDS)
     if not console.is_terminal:
-        console.print(worklist_table(_entries(service, expected), utc_now()))
+        show(console, WORKLIST_COLUMNS, worklist_rows(_entries(service, expected), utc_now()))
 
 
 def _entries(service: Service, limit: int) -> list[views.WorklistEntry]:

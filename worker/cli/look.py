@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
 from rich.console import Console
-from rich.table import Table
 
 from worker.cli.common import ConfigOption, JsonOption, one_line_errors
+from worker.cli.tables import WORKLIST_COLUMNS, model_rows, show, worklist_rows
 from worker.db import Database
 from worker.errors import ConfigurationError
 from worker.repository import views
@@ -29,7 +28,7 @@ def worklist(config: ConfigOption = None, *, as_json: JsonOption = False, limit:
     if as_json:
         _print_json(entries)
     else:
-        Console().print(worklist_table(entries, utc_now()))
+        show(Console(), WORKLIST_COLUMNS, worklist_rows(entries, utc_now()))
 
 
 def study(uid: Annotated[str, typer.Argument()], config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
@@ -52,10 +51,8 @@ def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     if as_json:
         _print_json(current)
         return
-    table = Table("what", "value", box=None)
-    for name, value in current.model_dump(mode="json").items():
-        table.add_row(name.replace("_", " "), json.dumps(value) if isinstance(value, dict) else _text(value))
-    Console().print(table)
+    facts = current.model_dump(mode="json")
+    show(Console(), ("fact", "value"), [[name.replace("_", " "), json.dumps(value)] for name, value in facts.items()])
 
 
 def deliveries(
@@ -78,35 +75,21 @@ def deliveries(
     if as_json:
         _print_json(rows)
     else:
-        Console().print(_table(rows, ("destination", "state", "attempts", "not_before", "last_error", "result_uid")))
-
-
-def worklist_table(entries: Sequence[views.WorklistEntry], now: datetime) -> Table:
-    """Return the worklist as a table; waiting times are up to `now`."""
-    table = Table("priority", "status", "reason", "probability", "images", "waiting", "accession", "study", box=None)
-    for entry in entries:
-        waiting = f"{(now - entry.received_at).total_seconds():.0f} s"
-        probability = "" if entry.probability is None else f"{entry.probability:.2f}"
-        state = (entry.status or "…") + ("" if entry.complete else " (open)")
-        cells = (_text(entry.priority), state, _text(entry.reason), probability, str(entry.images), waiting)
-        style = "bold red" if entry.priority else ""
-        table.add_row(*cells, _text(entry.accession_number), entry.study_instance_uid, style=style)
-    return table
+        columns = ("destination", "state", "attempts", "not_before", "last_error", "result_uid")
+        show(Console(), columns, model_rows(rows, columns))
 
 
 def _print_history(history: views.StudyHistory) -> None:
     console = Console()
-    console.print(worklist_table([history.study], utc_now()))
-    console.print(_table(history.images, ("state", "reason", "attempts", "last_error", "sop_instance_uid")))
-    console.print(_table(history.deliveries, ("destination", "state", "attempts", "answer", "delivered_at")))
-    console.print(_table(history.events, ("at", "kind", "detail")))
-
-
-def _table(rows: Sequence[BaseModel], columns: Sequence[str]) -> Table:
-    table = Table(*(column.replace("_", " ") for column in columns), box=None)
-    for row in rows:
-        table.add_row(*(_text(getattr(row, column)) for column in columns))
-    return table
+    show(console, WORKLIST_COLUMNS, worklist_rows([history.study], utc_now()))
+    parts: tuple[tuple[Sequence[BaseModel], tuple[str, ...]], ...] = (
+        (history.images, ("state", "reason", "attempts", "last_error", "sop_instance_uid")),
+        (history.deliveries, ("destination", "state", "attempts", "answer", "delivered_at")),
+        (history.events, ("at", "kind", "detail")),
+    )
+    for models, columns in parts:
+        typer.echo()
+        show(console, columns, model_rows(models, columns))
 
 
 def _database(config: Any) -> Database:
@@ -120,7 +103,3 @@ def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:
         value.model_dump(mode="json") if isinstance(value, BaseModel) else [v.model_dump(mode="json") for v in value]
     )
     typer.echo(json.dumps(plain, ensure_ascii=False))
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
