@@ -6,7 +6,7 @@ from pydicom import Dataset
 
 from dicom_io.errors import MissingAttributeError, OversizedImageError, UnsupportedObjectError
 
-MAX_PIXELS_PER_FRAME = 100_000_000
+MAX_PIXELS_PER_FRAME = 64_000_000
 MAX_DECODED_BYTES = 256 << 20
 _GREY = frozenset(("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"))
 _COLOUR = frozenset(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT"))
@@ -96,6 +96,8 @@ def _check_samples(description: PixelDescription) -> None:
         raise UnsupportedObjectError(f"{samples} samples per pixel do not make a {photometric} image.")
     if samples == 3 and description.bits_allocated != 8:
         raise UnsupportedObjectError("Colour with more than 8 bits per sample is not read.")
+    if photometric == "YBR_FULL_422" and description.columns % 2:
+        raise UnsupportedObjectError("YBR_FULL_422 shares its colour between two columns, but their number is odd.")
 
 
 def _check_size(description: PixelDescription) -> None:

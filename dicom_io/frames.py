@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRBigEndian, JPEGBaseline8Bit, JPEGExtended12Bit
 from dicom_io.codecs import decode, reduction
 from dicom_io.description import PixelDescription
 from dicom_io.errors import PixelDecodeError, TruncatedDataError, UnsupportedObjectError
-from dicom_io.part10 import NATIVE_SYNTAXES, ParsedObject
+from dicom_io.part10 import NATIVE_SYNTAXES, ParsedObject, PixelElement
 
 Frame = NDArray[np.uint8] | NDArray[np.uint16]
 _RED, _GREEN, _BLUE = 77, 150, 29  # ITU-R BT.601 in 1/256
@@ -46,7 +46,7 @@ def read_frames(
     if native == element.encapsulated:
         raise UnsupportedObjectError("Transfer syntax and encapsulation of Pixel Data contradict each other.")
     if native:
-        return tuple(_native_frames(element.value, description, syntax)), 0
+        return tuple(_native_frames(element, description, syntax)), 0
     encoded = list(_encapsulated_frames(element.value, parsed.header, description.number_of_frames))
     halvings = reduction(syntax, encoded[0], covering)
     try:
@@ -67,14 +67,18 @@ def luminance(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return grey
 
 
-def _native_frames(value: memoryview, description: PixelDescription, syntax: str) -> Iterator[Frame]:
+def _native_frames(element: PixelElement, description: PixelDescription, syntax: str) -> Iterator[Frame]:
     needed = description.frame_bytes * description.number_of_frames
-    if len(value) < needed:
-        raise TruncatedDataError(f"{needed} bytes of pixels are declared, {len(value)} are there; send it again.")
+    if len(element.value) < needed:
+        raise TruncatedDataError(f"{needed} bytes of pixels are declared, {len(element.value)} are there.")
     dtype = np.dtype(f"{'>' if syntax == ExplicitVRBigEndian else '<'}u{description.bits_allocated // 8}")
-    for start in range(0, needed, description.frame_bytes):
-        samples = np.frombuffer(value[start : start + description.frame_bytes], dtype)
-        yield _native_grey(samples, description).astype(dtype.newbyteorder("="), copy=False)
+    if element.swapped and description.bits_allocated == 8:
+        samples: NDArray[Any] = np.frombuffer(element.value, np.uint16).byteswap().view(np.uint8)
+    else:
+        samples = np.frombuffer(element.value, dtype, needed // dtype.itemsize)
+    length = description.frame_bytes // dtype.itemsize
+    for start in range(0, length * description.number_of_frames, length):
+        yield _native_grey(samples[start : start + length], description).astype(dtype.newbyteorder("="), copy=False)
 
 
 def _native_grey(samples: NDArray[Any], description: PixelDescription) -> NDArray[Any]:
@@ -101,9 +105,12 @@ def _decoded(data: bytes, syntax: str, description: PixelDescription, halvings: 
     colours = (description.samples_per_pixel,) if description.samples_per_pixel > 1 else ()
     if samples.shape != expected + colours or samples.dtype.itemsize * 8 > description.bits_allocated:
         raise PixelDecodeError("A decoded frame has another shape than the header declares.")
-    if not colours:
-        return samples.view(np.uint16) if samples.dtype.itemsize == 2 else samples.view(np.uint8)
+    if description.bits_allocated == 16:
+        # Widening keeps the sign of samples that the coding holds in fewer bits.
+        return samples.astype(np.int16 if samples.dtype.kind == "i" else np.uint16, copy=False).view(np.uint16)
     words = samples.view(np.uint8)
+    if not colours:
+        return words
     if description.photometric_interpretation.startswith("YBR_FULL") and syntax not in _TO_RGB:
         return np.ascontiguousarray(words[..., 0])
     return luminance(words)

@@ -27,7 +27,8 @@ from dicom_io.errors import (
 )
 from dicom_io.identity import file_meta
 
-MAX_INFLATED_BYTES = 384 << 20
+MAX_INFLATED_BYTES = 256 << 20
+MAX_DEPTH = 32
 NATIVE_SYNTAXES = frozenset(
     (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 )
@@ -52,10 +53,17 @@ _PARSE_FAULTS = (
 
 @dataclass(frozen=True, slots=True)
 class PixelElement:
-    """The value of Pixel Data. `encapsulated` means fragments (PS3.5 A.4)."""
+    """The value of Pixel Data.
+
+    Attributes:
+        value: fragments (PS3.5 A.4) where `encapsulated`, else the pixels.
+        encapsulated: whether the length is undefined.
+        swapped: whether 8-bit samples lie in big-endian 16-bit words (PS3.5 8.1.2), two by two in reverse.
+    """
 
     value: memoryview
     encapsulated: bool
+    swapped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,9 @@ class ParsedObject:
             raise TruncatedDataError(
                 f"Pixel Data declares {length} bytes, {len(self.body) - start} are there; send the object again."
             )
-        return PixelElement(self.body[start : start + length], encapsulated=False)
+        words = bytes(self.body[self.pixel_position + 4 : self.pixel_position + 6]) == b"OW"
+        swapped = words and self.transfer_syntax_uid == ExplicitVRBigEndian
+        return PixelElement(self.body[start : start + length], encapsulated=False, swapped=swapped)
 
     def _element_head(self) -> tuple[int, int, int]:
         # Tag, start of the value and declared length of the element at `pixel_position`. Source: PS3.5 7.1.
@@ -137,13 +147,26 @@ def tolerant() -> Iterator[None]:
 
 
 def settle(header: Dataset) -> None:
-    """Convert every top-level value now and drop those that cannot be, so that no later access raises."""
+    """Convert every value now and drop those that cannot be, so that no later access or copy of the header raises.
+
+    Raises:
+        UnsupportedObjectError: if sequences are nested deeper than `MAX_DEPTH`.
+    """
     with tolerant():
-        for tag in list(header.keys()):
-            try:
-                _ = header[tag].value
-            except (*_PARSE_FAULTS, RecursionError):
-                del header[tag]
+        _settle(header, MAX_DEPTH)
+
+
+def _settle(dataset: Dataset, allowed: int) -> None:
+    if not allowed:
+        raise UnsupportedObjectError(f"Sequences are nested deeper than {MAX_DEPTH} levels.")
+    for tag in list(dataset.keys()):
+        try:
+            element = dataset[tag]
+        except _PARSE_FAULTS:
+            del dataset[tag]
+            continue
+        for item in element.value if element.VR == "SQ" else ():
+            _settle(item, allowed - 1)
 
 
 def _recognise(head: bytes) -> str:

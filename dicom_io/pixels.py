@@ -5,8 +5,6 @@ once, by the gather. Order of the steps: PS3.3 C.11.1 (modality), C.11.2 (VOI), 
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +12,7 @@ from pydicom import Dataset
 
 from dicom_io.description import PixelDescription
 from dicom_io.errors import UnsupportedObjectError
+from dicom_io.look_up_table import look_up_table, palette
 
 TABLE_SIZE = 65_536
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in YBR_FULL (PS3.3 C.7.6.3.1.2)
@@ -45,8 +44,7 @@ def modality_values(stored: NDArray[np.int64], header: Dataset) -> NDArray[np.fl
     """
     sequence = header.get("ModalityLUTSequence")
     if sequence:
-        entries, first, _ = _lut(sequence[0], signed=bool(stored.min() < 0))
-        return entries[np.clip(stored - first, 0, len(entries) - 1)]
+        return look_up_table(sequence[0], signed=bool(stored.min() < 0)).apply(stored)
     slope, intercept = _number(header, "RescaleSlope", 1.0), _number(header, "RescaleIntercept", 0.0)
     if slope == 0:
         raise UnsupportedObjectError("Rescale Slope is zero, which makes every pixel the same.")
@@ -69,9 +67,8 @@ def voi_display(values: NDArray[np.float64], header: Dataset) -> NDArray[np.floa
     """
     sequence = header.get("VOILUTSequence")
     if sequence:
-        entries, first, bits = _lut(sequence[0], signed=bool(values.min() < 0))
-        index = np.clip(np.floor(values - first), 0, len(entries) - 1).astype(np.int64)
-        return np.minimum(entries[index] / ((1 << bits) - 1), 1.0)
+        table = look_up_table(sequence[0], signed=bool(values.min() < 0))
+        return np.minimum(table.apply(values) / table.maximum, 1.0)
     center, width = _first(header, "WindowCenter"), _first(header, "WindowWidth")
     if center is None or width is None:
         return None
@@ -217,9 +214,20 @@ def palette_luminance(stored: NDArray[np.int64], header: Dataset) -> NDArray[np.
     """
     luminance = np.zeros(stored.shape)
     for weight, colour in zip(_LUMA, ("Red", "Green", "Blue"), strict=True):
-        entries, first, bits = _palette(header, colour)
-        luminance += weight * entries[np.clip(stored - first, 0, len(entries) - 1)] / ((1 << bits) - 1)
+        table = palette(header, colour)
+        luminance += weight * table.apply(stored) / table.maximum
     return np.minimum(luminance, 1.0)
+
+
+def percentile_table(counts: NDArray[np.int64], percentiles: tuple[float, float]) -> NDArray[np.uint8]:
+    """The table of a grey picture of 16 bits that says nothing about itself, such as a PNG.
+
+    Args:
+        counts: how often each word occurs, shape (65536,).
+        percentiles: lower and upper percentile that become black and white: converters store 12 bits in 16.
+    """
+    values = np.arange(TABLE_SIZE, dtype=np.float64)
+    return _fill(stretch(values, *percentile_bounds(values, counts, percentiles)))
 
 
 def _default_bounds(
@@ -240,48 +248,6 @@ def _fill(display: NDArray[np.float64]) -> NDArray[np.uint8]:
     # Repeats a table of 256 entries, so that any word finds its grey level.
     grey = np.floor(display * 255 + 0.5).astype(np.uint8)
     return np.resize(grey, TABLE_SIZE)
-
-
-def _palette(header: Dataset, colour: str) -> tuple[NDArray[np.float64], int, int]:
-    descriptor = header.get(f"{colour}PaletteColorLookupTableDescriptor")
-    data = header.get(f"{colour}PaletteColorLookupTableData")
-    if descriptor is None or data is None:
-        raise UnsupportedObjectError("A palette colour look-up table is missing or segmented.")
-    return _entries(descriptor, data, signed=False)
-
-
-def _lut(item: Dataset, *, signed: bool) -> tuple[NDArray[np.float64], int, int]:
-    descriptor, data = item.get("LUTDescriptor"), item.get("LUTData")
-    if descriptor is None or data is None:
-        raise UnsupportedObjectError("A look-up table has no descriptor or no data.")
-    return _entries(descriptor, data, signed=signed)
-
-
-def _entries(descriptor: Any, data: Any, *, signed: bool) -> tuple[NDArray[np.float64], int, int]:
-    # Entries, first stored value mapped, bits per entry. Source: PS3.3 C.11.1.1.1, C.11.2.1.1.
-    try:
-        count, first, bits = (int(number) for number in descriptor)
-    except (TypeError, ValueError) as error:
-        raise UnsupportedObjectError("A LUT Descriptor is not three integers.") from error
-    count = (count & 0xFFFF) or TABLE_SIZE
-    if signed and first >= TABLE_SIZE // 2:
-        first -= TABLE_SIZE
-    if not 8 <= bits <= 16:
-        raise UnsupportedObjectError(f"A LUT Descriptor declares {bits} bits per entry; 8 to 16 are allowed.")
-    entries = _words(data, count)
-    if len(entries) != count:
-        raise UnsupportedObjectError(f"A LUT Descriptor declares {count} entries, the data hold {len(entries)}.")
-    return entries, first, bits
-
-
-def _words(data: Any, count: int) -> NDArray[np.float64]:
-    # LUT Data come as numbers (US) or as bytes (OW), and 8-bit entries may be packed two to a word.
-    if not isinstance(data, bytes):
-        numbers: Sequence[int] = [data] if isinstance(data, int) else list(data)
-        data = np.asarray(numbers, dtype="<i8").astype("<u2").tobytes()
-    if len(data) in (count, count + 1):
-        return np.frombuffer(data, np.uint8)[:count].astype(np.float64)
-    return np.frombuffer(data[: len(data) // 2 * 2], "<u2").astype(np.float64)
 
 
 def _number(header: Dataset, keyword: str, default: float) -> float:

@@ -1,6 +1,9 @@
 """PNG and JPEG files: photographs of films, and the images of public data sets."""
 
 import io
+import struct
+import warnings
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +12,8 @@ from PIL import Image, ImageOps
 from dicom_io.description import MAX_PIXELS_PER_FRAME
 from dicom_io.errors import OversizedImageError, PixelDecodeError
 
+_START_OF_SCAN = b"\xff\xda"  # a progressive JPEG has one per pass over the picture
+_MAX_SCANNED_PIXELS = 10**9
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
@@ -30,14 +35,23 @@ def read_raster(raw: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
         PixelDecodeError: if it cannot be decoded.
     """
     try:
-        with Image.open(io.BytesIO(raw), formats=("PNG", "JPEG")) as image:
-            if image.width * image.height > MAX_PIXELS_PER_FRAME:
-                raise OversizedImageError(f"{image.height} x {image.width} pixels are above the limit.")
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I"):
-                return np.asarray(upright).astype(np.uint16)
-            return np.asarray(upright.convert("RGB").convert("L") if "A" in upright.mode else upright.convert("L"))
-    except Image.DecompressionBombError as error:
-        raise OversizedImageError("The picture is above the limit.") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return _decode(raw)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise OversizedImageError("The picture has more pixels than the limit.") from error
+    except (OSError, ValueError, SyntaxError, EOFError, TypeError, KeyError, struct.error, zlib.error) as error:
         raise PixelDecodeError(f"The picture cannot be decoded ({type(error).__name__}).") from error
+
+
+def _decode(raw: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    with Image.open(io.BytesIO(raw), formats=("PNG", "JPEG")) as image:
+        passes = raw.count(_START_OF_SCAN) if image.format != "PNG" else 1
+        pixels = image.width * image.height
+        if pixels > MAX_PIXELS_PER_FRAME or pixels * passes > _MAX_SCANNED_PIXELS:
+            raise OversizedImageError(f"{image.height} x {image.width} pixels are above the limit.")
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):
+            return np.asarray(upright).astype(np.uint16)
+        return np.asarray(upright.convert("L"))

@@ -11,7 +11,7 @@ from dicom_io.errors import NoPixelDataError, NotAnImageError, OversizedImageErr
 from dicom_io.frames import Frame, read_frames
 from dicom_io.identity import sop_instance_reference
 from dicom_io.part10 import ParsedObject, parse, settle, tolerant
-from dicom_io.pixels import TABLE_SIZE, grey_table, needs_histogram
+from dicom_io.pixels import TABLE_SIZE, grey_table, needs_histogram, percentile_table
 from dicom_io.raster import is_raster, read_raster
 from dicom_io.types import Radiograph
 
@@ -60,7 +60,9 @@ def read_radiograph(
     if is_raster(raw[:8]):
         frame = read_raster(raw)
         rows, columns = frame.shape
-        return Radiograph(None, rows, columns, 0, (frame,), _raster_table(frame), memoryview(raw))
+        deep = frame.dtype == np.uint16
+        table = percentile_table(_counts((frame,)), percentiles) if deep else _identity_table()
+        return Radiograph(None, rows, columns, 0, (frame,), table, memoryview(raw))
     parsed = parse(raw)
     with tolerant():
         reference = sop_instance_reference(parsed.header)
@@ -88,8 +90,8 @@ def _table(
     frames: tuple[Frame, ...],
     percentiles: tuple[float, float],
 ) -> NDArray[np.uint8]:
-    if description.samples_per_pixel == 3:  # luminance is a grey level already
-        return _raster_table(frames[0])
+    if description.samples_per_pixel > 1:
+        return _identity_table()
     counts = _counts(frames) if needs_histogram(description, parsed.header) else None
     return grey_table(description, parsed.header, counts, percentiles)
 
@@ -102,6 +104,6 @@ def _counts(frames: tuple[Frame, ...]) -> NDArray[np.int64]:
     return counts
 
 
-def _raster_table(frame: Frame) -> NDArray[np.uint8]:
-    levels = np.arange(TABLE_SIZE)
-    return ((levels + 128) // 257 if frame.dtype == np.uint16 else levels % 256).astype(np.uint8)
+def _identity_table() -> NDArray[np.uint8]:
+    # For 8-bit pictures and luminance, which are grey levels already.
+    return np.resize(np.arange(256, dtype=np.uint8), TABLE_SIZE)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dicom_io.errors import UnsupportedObjectError
 from dicom_io.reader import read_radiograph
 from dicom_io.types import Radiograph
 from worker.model.input_spec import InputSpec
@@ -39,10 +40,16 @@ def preprocess(radiograph: Radiograph, spec: InputSpec) -> NDArray[np.uint8]:
 
     Returns:
         grey levels, shape (frames, size, size), 0 is black.
+
+    Raises:
+        UnsupportedObjectError: if every pixel has the same grey level; a blank must not pass for a screened film.
     """
     rows = _cells(radiograph.rows, radiograph.halvings, spec.size)
     columns = _cells(radiograph.columns, radiograph.halvings, spec.size)
-    return np.stack([_resize(frame, radiograph.table, rows, columns) for frame in radiograph.frames])
+    prepared = np.stack([_resize(frame, radiograph.table, rows, columns) for frame in radiograph.frames])
+    if prepared.min() == prepared.max():
+        raise UnsupportedObjectError("The picture is one grey level: it is empty, or its window misses its values.")
+    return prepared
 
 
 def _cells(length: int, halvings: int, size: int) -> NDArray[np.float64]:
