@@ -11,6 +11,7 @@ from worker.settings import Settings
 # Chatty libraries whose lines we replace by our own, or that print what peers send.
 _QUIET = {
     "alembic": logging.WARNING,
+    "highdicom": logging.WARNING,
     "pynetdicom": logging.ERROR,
     "pydicom": logging.ERROR,
     "celery.app.trace": logging.WARNING,

@@ -78,7 +78,7 @@ class Preparer:
         if moved and preparation.state is ImageState.PREPARED:
             self.service.wake(Queue.SCORE)
         _log.info(
-            "image-" + preparation.state,
+            f"image-{preparation.state}" if moved else "image-prepared-twice",
             study_instance_uid=work.study_instance_uid,
             image_id=work.image_id,
             reason=preparation.reason,

@@ -63,7 +63,7 @@ class Site:
         self.settings: Settings = load_settings(self.config)
         with (self.folder / "serve.log").open("wb") as log:
             command = (sys.executable, "-m", "worker.cli", "serve", "--config", str(self.config))
-            self._serve = subprocess.Popen(command, stderr=log)  # noqa: S603 - our own command
+            self._serve = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 - our own command
         return self
 
     def __exit__(

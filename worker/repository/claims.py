@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, exists, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from worker.domain import DeliveryState, ImageState
 from worker.tables import Claimable, Delivery, Image, Score
@@ -50,12 +50,16 @@ def is_work(table: type[Claimable]) -> ColumnElement[bool]:
 def is_free(table: type[Claimable], now: datetime, policy: ClaimPolicy) -> ColumnElement[bool]:
     """Return the condition of a row that nobody holds and that is due.
 
-    A lease or a delay that ends later than any given now could end was written before the clock was set back: it
-    counts as over.
+    A lease or a delay that ends far later than any given now could end was written before the clock was set back: it
+    counts as over. Far means twice as long, because `now` may be older than the lease it meets: on SQLite a claimer
+    reads the clock, then waits for the lock that another claimer holds.
     """
-    unleased = or_(table.lease_until.is_(None), table.lease_until <= now, table.lease_until > now + policy.lease)
-    due = or_(table.not_before.is_(None), table.not_before <= now, table.not_before > now + policy.retry_max)
-    return and_(unleased, due)
+    return and_(~is_running(table.lease_until, now, policy.lease), ~is_running(table.not_before, now, policy.retry_max))
+
+
+def is_running(until: InstrumentedAttribute[datetime | None], now: datetime, length: timedelta) -> ColumnElement[bool]:
+    """Return the condition that a lease or delay of the given length holds at `now`; see `is_free` for its bound."""
+    return and_(until.is_not(None), until > now, until <= now + 2 * length)
 
 
 def claim(

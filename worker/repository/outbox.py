@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, aliased
 
 from worker.domain import DeliveryState, Flag, ScreeningResult
 from worker.repository.audit import record
-from worker.repository.claims import LONGEST_ERROR, ClaimPolicy, claim
+from worker.repository.claims import LONGEST_ERROR, ClaimPolicy, claim, is_running
 from worker.tables import Delivery, Image, Result
 
 
@@ -32,8 +32,7 @@ def claim_delivery(session: Session, *, now: datetime, policy: ClaimPolicy) -> D
     busy = exists().where(
         other.destination == Delivery.destination,
         other.state == DeliveryState.PENDING,
-        other.lease_until > now,
-        other.lease_until <= now + policy.lease,
+        is_running(other.lease_until, now, policy.lease),
     )
     ids = claim(session, Delivery, ~busy, limit=1, now=now, policy=policy)
     if not ids:
