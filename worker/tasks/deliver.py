@@ -6,6 +6,7 @@ from worker.bootstrap import build_service, build_speaker
 from worker.celery import app, process_settings, wake
 from worker.champion import champion_in_service
 from worker.delivering import Deliverer
+from worker.delivery.warm_up import warm_up
 from worker.maintenance import Sweeper
 from worker.queues import SWEEP, Queue, task_name
 from worker.service import Service
@@ -19,6 +20,7 @@ def _service() -> Service:
 
 @cache
 def _deliverer() -> Deliverer:
+    warm_up()
     return Deliverer(_service())
 
 
