@@ -19,7 +19,7 @@ CallerOption = Annotated[str, typer.Option("--as", help="Calling AE title; must 
 
 def doctor(config: ConfigOption = None, *, as_json: JsonOption = False, calling: CallerOption = "CXRDOCTOR") -> None:
     """Send a drawn film with a known answer through the running service; exit 1 if it is not well."""
-    from worker.doctor import Doctor  # noqa: PLC0415 - other commands need no pynetdicom
+    from worker.doctor import Doctor
 
     well = True
     with one_line_errors():

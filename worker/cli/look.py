@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from worker.cli.common import ConfigOption, JsonOption, one_line_errors
-from worker.cli.tables import WORKLIST_COLUMNS, model_rows, show, worklist_rows
+from worker.console import WORKLIST_COLUMNS, model_rows, show, worklist_rows
 from worker.db import Database
 from worker.errors import ConfigurationError
 from worker.repository import views

@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import demo, examine, look, run
+from worker.cli import demo, examine, look, run, screen
 
 app = typer.Typer(
     name="cxr-triage",
@@ -14,6 +14,7 @@ for command in (
     run.serve,
     run.listen,
     run.migrate,
+    screen.screen,
     look.worklist,
     look.study,
     look.status,

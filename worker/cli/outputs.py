@@ -95,7 +95,7 @@ def _csv_lines(file: TextIO) -> Write:
 
 
 def _write_films(folder: Path) -> Write:
-    from worker.pictures import save_film  # noqa: PLC0415  (hosts without the prepare extra have no Pillow)
+    from worker.pictures import save_film
 
     def write(screened: "ScreenedFile") -> None:
         for film, path in zip(screened.films, _pngs(folder, screened), strict=True):
@@ -105,7 +105,7 @@ def _write_films(folder: Path) -> Write:
 
 
 def _write_overlays(folder: Path) -> Write:
-    from worker.pictures import save_overlay  # noqa: PLC0415  (hosts without the prepare extra have no Pillow)
+    from worker.pictures import save_overlay
 
     def write(screened: "ScreenedFile") -> None:
         for film, evidence, path in zip(screened.films, screened.activation_maps, _pngs(folder, screened), strict=True):

@@ -27,7 +27,7 @@ def serve(config: ConfigOption = None) -> None:
 
 def listen(config: ConfigOption = None) -> None:
     """Run the DICOM listener alone."""
-    from worker.listener import listen as run_listener  # noqa: PLC0415 - other commands need no pynetdicom
+    from worker.listener import listen as run_listener
 
     stop = stop_on_signals()
     with one_line_errors():

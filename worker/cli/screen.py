@@ -41,8 +41,8 @@ def screen(
     """
     with one_line_errors(), ExitStack() as open_files:
         # Here, because the other commands must start without torch.
-        from worker import screening  # noqa: PLC0415
-        from worker.inference import load_engine  # noqa: PLC0415
+        from worker import screening
+        from worker.inference import load_engine
 
         engine = load_engine(default_directory() if model == "default" else Path(model), device=device)
         outputs = open_outputs(open_files, json_file=json_file, csv_file=csv_file, prepared=prepared, cam=cam)
