@@ -15,7 +15,8 @@ slower, or refuses valid files (Pillow and pylibjpeg: 12-bit JPEG), or is under 
 """
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import imagecodecs
@@ -37,36 +38,45 @@ _MAX_SCANNED_PIXELS = 10**9
 _REDUCIBLE = frozenset((uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K))
 _FAULTS = (RuntimeError, ValueError, OSError, TypeError, MemoryError)
 
-Decoder = Callable[[bytes], NDArray[Any]]
+Decoder = Callable[[bytes, PixelDescription], NDArray[Any]]
 
 
-def _turbo(data: bytes) -> NDArray[Any]:
+def _turbo(data: bytes, _description: PixelDescription) -> NDArray[Any]:
     return np.asarray(imagecodecs.jpeg_decode(data))
 
 
-def _lj92(data: bytes) -> NDArray[Any]:
+def _lj92(data: bytes, _description: PixelDescription) -> NDArray[Any]:
     return np.asarray(imagecodecs.ljpeg_decode(data))
 
 
-def _sof3(data: bytes) -> NDArray[Any]:
+def _sof3(data: bytes, _description: PixelDescription) -> NDArray[Any]:
     return np.asarray(imagecodecs.jpegsof3_decode(data))
 
 
-def _charls(data: bytes) -> NDArray[Any]:
+def _charls(data: bytes, _description: PixelDescription) -> NDArray[Any]:
     return np.asarray(imagecodecs.jpegls_decode(data))
 
 
-def _openjpeg(data: bytes) -> NDArray[Any]:
+def _openjpeg(data: bytes, _description: PixelDescription) -> NDArray[Any]:
     return np.asarray(imagecodecs.jpeg2k_decode(data))
 
 
-def _openjph(data: bytes) -> NDArray[Any]:
+def _openjph(data: bytes, _description: PixelDescription) -> NDArray[Any]:
     return np.asarray(imagecodecs.htj2k_decode(data))
 
 
-def _pillow(data: bytes) -> NDArray[Any]:
+def _pillow(data: bytes, _description: PixelDescription) -> NDArray[Any]:
     with JpegImageFile(io.BytesIO(data)) as image:
         return np.asarray(image)
+
+
+def _rle(data: bytes, description: PixelDescription) -> NDArray[Any]:
+    raw = decode_pixel_data(
+        data, version=2, rows=description.rows, columns=description.columns, bits_allocated=description.bits_allocated
+    )
+    words = np.frombuffer(raw, f"<u{description.bits_allocated // 8}")
+    planes = words.reshape(description.samples_per_pixel, description.rows, description.columns)
+    return planes[0] if len(planes) == 1 else np.moveaxis(planes, 0, -1)
 
 
 DECODERS: Mapping[str, tuple[Decoder, ...]] = {
@@ -81,6 +91,7 @@ DECODERS: Mapping[str, tuple[Decoder, ...]] = {
     uid.HTJ2KLossless: (_openjph, _openjpeg),
     uid.HTJ2KLosslessRPCL: (_openjph, _openjpeg),
     uid.HTJ2K: (_openjph, _openjpeg),
+    uid.RLELossless: (_rle,),
 }
 
 
@@ -123,22 +134,22 @@ def decode(transfer_syntax_uid: str, data: bytes, description: PixelDescription,
         OversizedImageError: if the frame needs more passes than a radiograph ever does.
         PixelDecodeError: if the frame has another size than declared, or every decoder refuses it.
     """
-    if transfer_syntax_uid == uid.RLELossless:
-        return _attempt((lambda encoded: _decode_rle(encoded, description),), data)
     if transfer_syntax_uid not in DECODERS:
         raise UnsupportedTransferSyntaxError(f"No decoder for transfer syntax {transfer_syntax_uid}.")
-    stream = inspect(data)
-    _check(stream, description)
-    if halvings:
-        return _attempt((lambda encoded: _decode_reduced(encoded, stream, halvings),), data)
-    return _attempt(DECODERS[transfer_syntax_uid], data)
+    decoders = DECODERS[transfer_syntax_uid]
+    if transfer_syntax_uid != uid.RLELossless:  # whose decoder is told the size
+        stream = inspect(data)
+        _check(stream, description)
+        if halvings:
+            decoders = (partial(_reduced, stream=stream, halvings=halvings),)
+    return _attempt(decoders, data, description)
 
 
-def _attempt(decoders: tuple[Decoder, ...], data: bytes) -> NDArray[Any]:
+def _attempt(decoders: Sequence[Decoder], data: bytes, description: PixelDescription) -> NDArray[Any]:
     faults = []
     for decoder in decoders:
         try:
-            return decoder(data)
+            return decoder(data, description)
         except _FAULTS as error:
             faults.append(type(error).__name__)
     raise PixelDecodeError(f"The compressed pixels could not be decoded ({', '.join(faults)}).")
@@ -153,16 +164,7 @@ def _check(stream: Codestream, description: PixelDescription) -> None:
         raise OversizedImageError(f"A compressed frame has {stream.scans} scans, more than a radiograph ever has.")
 
 
-def _decode_rle(data: bytes, description: PixelDescription) -> NDArray[Any]:
-    raw = decode_pixel_data(
-        data, version=2, rows=description.rows, columns=description.columns, bits_allocated=description.bits_allocated
-    )
-    words = np.frombuffer(raw, f"<u{description.bits_allocated // 8}")
-    planes = words.reshape(description.samples_per_pixel, description.rows, description.columns)
-    return planes[0] if len(planes) == 1 else np.moveaxis(planes, 0, -1)
-
-
-def _decode_reduced(data: bytes, stream: Codestream, halvings: int) -> NDArray[Any]:
+def _reduced(data: bytes, _description: PixelDescription, *, stream: Codestream, halvings: int) -> NDArray[Any]:
     # Pillow lifts every sample to the full 8 or 16 bits and signed ones above zero; both are taken back.
     with Jpeg2KImageFile(io.BytesIO(data)) as image:
         # Pillow rounds the reduced size to the nearest, the standard (T.800 B.5) upwards: on a multiple they agree.

@@ -46,7 +46,7 @@ def palette(header: Dataset, colour: str) -> LookUpTable:
     data = header.get(f"{colour}PaletteColorLookupTableData")
     if descriptor is None or data is None:
         raise UnsupportedObjectError("A palette colour look-up table is missing or segmented.")
-    return _entries(descriptor, data, signed=False)
+    return _entries(descriptor, data, signed=False, order=_byte_order(header))
 
 
 def look_up_table(item: Dataset, *, signed: bool) -> LookUpTable:
@@ -64,10 +64,10 @@ def look_up_table(item: Dataset, *, signed: bool) -> LookUpTable:
     descriptor, data = item.get("LUTDescriptor"), item.get("LUTData")
     if descriptor is None or data is None:
         raise UnsupportedObjectError("A look-up table has no descriptor or no data.")
-    return _entries(descriptor, data, signed=signed)
+    return _entries(descriptor, data, signed=signed, order=_byte_order(item))
 
 
-def _entries(descriptor: Any, data: Any, *, signed: bool) -> LookUpTable:
+def _entries(descriptor: Any, data: Any, *, signed: bool, order: str) -> LookUpTable:
     try:
         count, first, bits = (int(number) for number in descriptor)
     except (TypeError, ValueError) as error:
@@ -77,17 +77,22 @@ def _entries(descriptor: Any, data: Any, *, signed: bool) -> LookUpTable:
         first -= _MOST_ENTRIES
     if not 8 <= bits <= 16:
         raise UnsupportedObjectError(f"A LUT Descriptor declares {bits} bits per entry; 8 to 16 are allowed.")
-    entries = _words(data, count)
+    entries = _words(data, count, bits, order)
     if len(entries) != count:
         raise UnsupportedObjectError(f"A LUT Descriptor declares {count} entries, the data hold {len(entries)}.")
     return LookUpTable(entries, first, (1 << bits) - 1)
 
 
-def _words(data: Any, count: int) -> NDArray[np.float64]:
+def _words(data: Any, count: int, bits: int, order: str) -> NDArray[np.float64]:
     # LUT Data come as numbers (US) or as bytes (OW), and 8-bit entries may be packed two to a word.
     if not isinstance(data, bytes):
         numbers: Sequence[int] = [data] if isinstance(data, int) else list(data)
-        data = np.asarray(numbers, dtype="<i8").astype("<u2").tobytes()
-    if len(data) in (count, count + 1):
-        return np.frombuffer(data, np.uint8)[:count].astype(np.float64)
-    return np.frombuffer(data[: len(data) // 2 * 2], "<u2").astype(np.float64)
+        data = np.asarray(numbers, dtype=np.int64).astype(f"{order}u2").tobytes()
+    words = np.frombuffer(data[: len(data) // 2 * 2], f"{order}u2")
+    if bits == 8 and len(words) == (count + 1) // 2:
+        return words.astype("<u2").view(np.uint8)[:count].astype(np.float64)
+    return words.astype(np.float64)
+
+
+def _byte_order(dataset: Dataset) -> str:
+    return ">" if dataset.original_encoding[1] is False else "<"
