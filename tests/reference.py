@@ -11,7 +11,9 @@ from typing import Any, get_args
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydicom.sr.coding import Code
 
+from dicom_io import sr_content
 from dicom_io.reasons import Reason
 from dicom_io.transfer_syntaxes import ACCEPTED
 from worker.cli.main import app
@@ -90,10 +92,18 @@ def transfer_syntaxes() -> str:
     return _table(("transfer syntax", "UID"), ((syntax.name, f"`{syntax}`") for syntax in ACCEPTED))
 
 
+def private_codes() -> str:
+    """Every private code that a structured report uses, without the reasons."""
+    codes = (value for value in vars(sr_content).values() if isinstance(value, Code))
+    private = (code for code in codes if code.scheme_designator == sr_content.PRIVATE_SCHEME)
+    return _table(("code", "meaning"), ((f"`{code.value}`", code.meaning) for code in private))
+
+
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("README.md", settings),
     "commands": ("README.md", commands),
     "transfer-syntaxes": ("deploy/conformance.md", transfer_syntaxes),
+    "private-codes": ("deploy/conformance.md", private_codes),
     "reasons": ("deploy/conformance.md", reasons),
 }
 
