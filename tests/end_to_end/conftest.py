@@ -1,0 +1,25 @@
+"""A running service of a test's own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.service import RunningService
+
+StartService = Callable[..., RunningService]
+
+
+@pytest.fixture
+def start_service(tmp_path: Path) -> Iterator[StartService]:
+    """Call it to start `cxr-triage serve`; keywords are settings, `toml` is appended to the settings file."""
+    with ExitStack() as running:
+
+        def start(*, toml: str = "", **settings: object) -> RunningService:
+            service = RunningService(tmp_path, toml=toml, settings=settings)
+            running.callback(service.stop)
+            service.start()
+            return service
+
+        yield start

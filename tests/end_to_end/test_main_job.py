@@ -1,0 +1,148 @@
+"""The main job: a real client pushes real films, flags and reports come back."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import StartService
+from tests.end_to_end.service import RunningService
+from tests.servers.ports import wait_until
+from tests.servers.programs import require_program
+from tests.servers.storescp import StartStoreScp
+
+FreePort = Callable[[], int]
+
+# What storescu proposes for a file's transfer syntax; it sends files as they are.
+_PROPOSE = {
+    "dicom-test-files__RG1_J2KI.dcm": "--propose-j2k-lossy",
+    "nccid__1.3.6.1.4.1.11129.5.5.110503645592756492463169821050252582267888.dcm": "--propose-implicit",
+    "torchxrayvision__1.2.276.0.7230010.3.1.4.8323329.6904.1517875201.850819.dcm": "--propose-jpeg8",
+    "torchxrayvision__Fake_MONOHR1.dcm": "--propose-jpeg8",
+    "dicom-test-files__RG2_JPLL.dcm": "--propose-lossless",
+    "dicom-test-files__CT1_J2KR.dcm": "--propose-j2k-lossless",
+    "dicom-test-files__MR1_JLSL.dcm": "--propose-jls-lossless",
+    "dicom-test-files__VL1_RLE.dcm": "--propose-rle",
+}
+
+
+def storescu(service: RunningService, *paths: Path) -> None:
+    """Push files with DCMTK, one association each, in the order given."""
+    program = require_program("storescu", "dcmtk")
+    address = ["--call", "CXRTRIAGE", "127.0.0.1", str(service.port)]
+    for path in paths:
+        subprocess.run([program, _PROPOSE[path.name], *address, str(path)], check=True, capture_output=True)
+
+
+def _destination(name: str, port: int, ae_title: str) -> str:
+    return (
+        f'[[destinations]]\nname = "flags"\nkind = "folder"\npath = "FLAGS"\n'
+        f'[[destinations]]\nname = "{name}"\nkind = "dicom"\nae_title = "{ae_title}"\n'
+        f'host = "127.0.0.1"\nport = {port}\n'
+    )
+
+
+@pytest.fixture
+def chest_films(shared_data: Path) -> list[Path]:
+    """The four real chest films; the last two share their UIDs and differ in bytes."""
+    return sorted((shared_data / "dicom" / "chest").glob("*.dcm"))
+
+
+def test_real_chest_films_pushed_by_storescu_end_as_flags_and_valid_reports(
+    start_service: StartService, storescp: StartStoreScp, chest_films: list[Path], tmp_path: Path
+) -> None:
+    """Four films make three studies, one of them at its second revision; every report is valid DICOM."""
+    pacs = storescp(ae_title="PACS")
+    toml = _destination("pacs", pacs.port, "PACS").replace("FLAGS", str(tmp_path / "data" / "flags"))
+    service = start_service(toml=toml, study_quiet_seconds=3)
+    storescu(service, *chest_films)
+    wait_until(lambda: len(service.concluded()) == 3, "three concluded studies", seconds=60)
+    wait_until(lambda: not service.json("deliveries"), "an empty outbox", seconds=30)
+
+    assert {flag["status"] for flag in service.concluded().values()} == {"SCREENED"}
+    assert sorted(flag["revision"] for flag in service.concluded().values()) == [1, 1, 2]
+    for flag in service.flags():
+        for image in flag["images"]:
+            assert image["flagged"] == (image["logit"] >= image["threshold_logit"])
+        assert (flag["priority"] == "HIGH") == any(image["flagged"] for image in flag["images"])
+    reports = [*pacs.files(), *service.flags_folder.glob("*.dcm")]
+    assert len(pacs.files()) >= 3
+    for report in reports:
+        assert_valid_report(report)
+
+
+def assert_valid_report(report: Path) -> None:
+    """Check a structured report with two validators that are not ours."""
+    checked = subprocess.run(
+        [require_program("dciodvfy", "dicom3tools"), str(report)], capture_output=True, text=True, check=False
+    )
+    assert "Error" not in checked.stdout + checked.stderr
+    dumped = subprocess.run(
+        [require_program("dsrdump", "dcmtk"), str(report)], capture_output=True, text=True, check=True
+    )
+    assert "Imaging Measurement Report" in dumped.stdout
+
+
+def test_what_is_no_chest_film_is_unscreened_with_its_reason(start_service: StartService, shared_data: Path) -> None:
+    """A hip, a CT slice, an MR slice and a colour picture come out UNSCREENED, each with its reason."""
+    other = shared_data / "dicom" / "other"
+    names = ["RG2_JPLL", "CT1_J2KR", "MR1_JLSL", "VL1_RLE"]
+    service = start_service()
+    storescu(service, *(other / f"dicom-test-files__{name}.dcm" for name in names))
+    wait_until(lambda: len(service.concluded()) == 4, "four concluded studies", seconds=60)
+
+    entries = service.json("worklist")
+    assert {(entry["status"], entry["priority"]) for entry in entries} == {("UNSCREENED", None)}
+    assert sorted(entry["reason"] for entry in entries) == [
+        "not-a-radiograph",
+        "not-a-radiograph",
+        "not-a-radiograph",
+        "wrong-body-part",
+    ]
+
+
+def test_our_own_report_coming_back_opens_no_study(
+    start_service: StartService, chest_films: list[Path], tmp_path: Path
+) -> None:
+    """A PACS that forwards our report back to us is answered, and nothing is said of it again."""
+    service = start_service()
+    storescu(service, chest_films[0])
+    wait_until(lambda: len(service.concluded()) == 1, "a concluded study", seconds=60)
+    before = service.json("worklist")
+    flags = len(service.flags())
+    program = require_program("storescu", "dcmtk")
+    report = next(iter(service.flags_folder.glob("*.dcm")))
+    address = ["--call", "CXRTRIAGE", "127.0.0.1", str(service.port)]
+    subprocess.run([program, "--required", *address, str(report)], check=True)
+
+    history = service.json("study", before[0]["study_instance_uid"])
+    assert [event["kind"] for event in history["events"]][-1] == "object-recorded"
+    assert history["study"]["revision"] == before[0]["revision"]
+    assert len(service.flags()) == flags
+
+
+def test_an_unreachable_pacs_gets_its_report_when_it_is_back(
+    start_service: StartService, storescp: StartStoreScp, free_port: FreePort, chest_films: list[Path], tmp_path: Path
+) -> None:
+    """A report waits in the outbox while its destination is down, holds up no other, and goes out afterwards."""
+    port = free_port()
+    toml = _destination("pacs", port, "PACS").replace("FLAGS", str(tmp_path / "data" / "flags"))
+    service = start_service(toml=toml, retry_max_seconds=2)
+    storescu(service, chest_films[0])
+    wait_until(lambda: len(service.concluded()) == 1, "the flag in the folder", seconds=60)
+    waiting = service.json("deliveries")
+    assert {(row["destination"], row["state"]) for row in waiting} == {("pacs", "pending")}
+
+    pacs = storescp(ae_title="PACS", port=port)
+    wait_until(lambda: not service.json("deliveries"), "an empty outbox", seconds=60)
+    assert len(pacs.files()) == len(waiting)
+
+
+def test_doctor_finds_a_running_service_well(start_service: StartService) -> None:
+    """The synthetic film goes the whole way and comes out with the published logit; it is on no worklist."""
+    service = start_service()
+    examined = service.run("doctor")
+    assert examined.returncode == 0, examined.stdout + examined.stderr
+    assert "as published" in examined.stdout
+    assert service.json("worklist") == []
