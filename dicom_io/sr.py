@@ -42,19 +42,19 @@ def build_sr(report: ScreeningReport, headers: Sequence[bytes]) -> Dataset:
         A Comprehensive 3D SR with file meta, ready for `save_as` or C-STORE; the same arguments give the same bytes.
 
     Raises:
-        MissingAttributeError: if no source image is given, or one lacks a UID.
+        MissingAttributeError: if the report names no image whose header is given, or one lacks a UID.
 
     Source: DICOM PS3.3 A.35.13, PS3.16 TID 1500.
     """
-    if not headers:
-        raise MissingAttributeError("A structured report needs at least one DICOM source image; none was given.")
     with tolerant():
-        sources = [decode_header(header) for header in headers]
-        return _finish(_document(report, sources), sources[0])
+        document = _document(report, [decode_header(header) for header in headers])
+        return _finish(document, decode_header(headers[0]))
 
 
 def _document(report: ScreeningReport, sources: Sequence[Dataset]) -> Comprehensive3DSR:
     by_uid = {sop_instance_reference(source).sop_instance_uid: source for source in sources}
+    if not any(image.sop_instance_uid in by_uid for image in report.images):
+        raise MissingAttributeError("A structured report needs the header of an image it names; none was given.")
     created = report.created_at.astimezone(_time_zone(sources[0]))
     document = Comprehensive3DSR(
         evidence=[_evidence(source, sources[0]) for source in by_uid.values()],
@@ -159,7 +159,7 @@ def _repeated(source: Dataset) -> Iterator[RawDataElement]:
     """Yield the patient and study attributes of the image as the report repeats them.
 
     Names, identifiers and descriptions keep their bytes, whatever they are. A date, time, age, size or sex that breaks
-    the rules of its VR says nothing, and would make the report invalid: it is left out.
+    the rules of its VR says nothing, and would make the report invalid: it is left out, as what is empty.
     """
     for keyword in PATIENT_AND_STUDY:
         tag = Tag(keyword)
@@ -170,10 +170,12 @@ def _repeated(source: Dataset) -> Iterator[RawDataElement]:
 
 def _is_usable(keyword: str, element: RawDataElement) -> bool:
     value = (element.value or b"").decode("ascii", "replace").rstrip("\0 ")
+    if not value:
+        return False
     if keyword == "TimezoneOffsetFromUTC":
         return _parse_offset(value) is not None
     if keyword == "PatientSex":
-        return value in {"", "M", "F", "O"}
+        return value in {"M", "F", "O"}
     if element.VR not in _FORMATTED_VRS or keyword == "SpecificCharacterSet":
         return True
     try:

@@ -20,7 +20,7 @@ from highdicom.sr import (
     TextContentItem,
     TrackingIdentifier,
 )
-from pydicom import Dataset
+from pydicom import Dataset, uid
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
@@ -48,6 +48,16 @@ INTERIM = Code("interim", PRIVATE_SCHEME, "Told before every image has been deal
 WARNING = Code("warning", PRIVATE_SCHEME, "Warning")
 
 _CONTAINS = RelationshipTypeValues.CONTAINS
+# The multi-frame SOP classes whose frames the reader takes for radiographs; elsewhere a frame must not be named.
+_MULTI_FRAME = frozenset(
+    (
+        uid.MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+        uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+        uid.MultiFrameTrueColorSecondaryCaptureImageStorage,
+        uid.XRayAngiographicImageStorage,
+        uid.XRayRadiofluoroscopicImageStorage,
+    )
+)
 _MODALITIES = {
     "CR": codes.cid29.ComputedRadiography,
     "CT": codes.cid29.ComputedTomography,
@@ -107,7 +117,7 @@ def _observation_context(report: ScreeningReport) -> ObservationContext:
 
 def _group(report: ScreeningReport, image: ScreenedImage, source: Dataset) -> MeasurementsAndQualitativeEvaluations:
     """Build the measurement group of one frame (TID 1501)."""
-    frames = [image.frame] if int(source.get("NumberOfFrames") or 1) > 1 else None
+    frames = [image.frame] if source.SOPClassUID in _MULTI_FRAME else None
     reference = SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID, frames)
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
