@@ -55,7 +55,7 @@ class Engine:
 
     def _check(self, pixels: NDArray[np.uint8]) -> None:
         size = self.card.input_spec.size
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[1:] != (size, size):  # noqa: PLR2004
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[1:] != (size, size):
             raise ModelError(
                 f"the model takes uint8 films of shape (N, {size}, {size}), got {pixels.dtype} {pixels.shape}; "
                 "prepare them with worker.model.preprocessing.prepare and the card's input spec"
