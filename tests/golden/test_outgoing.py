@@ -1,0 +1,45 @@
+"""What leaves the service, word for word: a change here is a change for every receiver.
+
+After a wanted change: `CXR_UPDATE_GOLDEN=1 pytest tests/golden/test_outgoing.py`, and read the difference.
+"""
+
+import json
+import os
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from tests.results import flagged_result, unscreened_result
+from worker.delivery.reporting import structured_report
+from worker.domain import ScreeningResult
+
+FOLDER = Path(__file__).parent
+
+
+def _compare(name: str, text: str) -> None:
+    path = FOLDER / name
+    if os.environ.get("CXR_UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "result"), [("flagged.json", flagged_result(complete=False)), ("unscreened.json", unscreened_result())]
+)
+def test_the_json_flag(name: str, result: ScreeningResult) -> None:
+    """The flag has the recorded fields, in the recorded order, with the recorded values."""
+    _compare(name, result.flag.to_json() + "\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [("flagged_sr.json", flagged_result(complete=False)), ("unscreened_sr.json", unscreened_result())],
+)
+def test_the_structured_report(name: str, result: ScreeningResult) -> None:
+    """The report has the recorded attributes and content tree, in DICOM's JSON model (PS3.18 F)."""
+    file = BytesIO()
+    structured_report(result).save_as(file, enforce_file_format=True)
+    report = dcmread(BytesIO(file.getvalue()))
+    _compare(name, json.dumps(report.to_json_dict(), indent=1, ensure_ascii=False) + "\n")
