@@ -49,8 +49,9 @@ def identify(data_set: memoryview, transfer_syntax_uid: str) -> Identification:
         if len(uid) > _MAX_UID or not uid.isascii() or not uid.isprintable():
             raise MissingAttributeError("A UID is longer than 64 characters or not ASCII; have the sender repair it.")
     with tolerant():
-        accession_number = str(header.get("AccessionNumber") or "").strip()
-    return Identification(reference, accession_number[:64] or None)
+        accession_number = str(header.get("AccessionNumber") or "")
+    printable = "".join(filter(str.isprintable, accession_number)).strip()  # PostgreSQL takes no NUL in a text
+    return Identification(reference, printable[:64] or None)
 
 
 def carries_pixels(sop_class_uid: str) -> bool:

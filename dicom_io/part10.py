@@ -7,8 +7,11 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from pydicom import Dataset, config
+from pydicom.dataelem import RawDataElement
+from pydicom.errors import BytesLengthException
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
@@ -37,6 +40,7 @@ _FLOAT_PIXEL_DATA = (0x7FE00008, 0x7FE00009)
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 # What a broken value can raise inside pydicom's readers.
 _PARSE_FAULTS = (
+    BytesLengthException,
     AttributeError,
     EOFError,
     IndexError,
@@ -118,8 +122,12 @@ class ParsedObject:
         return tag, self.pixel_position + 8, struct.unpack_from(order + "I", head, 4)[0]
 
 
-def parse(raw: bytes) -> ParsedObject:
+def parse(raw: bytes, only: Sequence[str] | None = None) -> ParsedObject:
     """Take a DICOM file apart without copying or decoding its pixels.
+
+    Args:
+        raw: the whole file.
+        only: keywords to keep in the header; None for all.
 
     Raises:
         NotAnImageError: if the bytes are no DICOM data set.
@@ -134,7 +142,7 @@ def parse(raw: bytes) -> ParsedObject:
     stream = io.BytesIO(raw if body is encoded else body)
     base = meta.length if body is encoded else 0
     stream.seek(base)
-    header = read_data_set(stream, syntax)
+    header = read_data_set(stream, syntax, only)
     return ParsedObject(header, syntax, encoded, body, stream.tell() - base)
 
 
@@ -146,27 +154,33 @@ def tolerant() -> Iterator[None]:
         yield
 
 
-def settle(header: Dataset) -> None:
-    """Convert every value now and drop those that cannot be, so that no later access or copy of the header raises.
+def settle(header: Dataset, *, strict: bool = False) -> None:
+    """Convert every value now, so that no later access to or copy of the header raises.
+
+    Args:
+        header: changed in place.
+        strict: refuse a value that cannot be read, instead of dropping it.
 
     Raises:
-        UnsupportedObjectError: if sequences are nested deeper than `MAX_DEPTH`.
+        UnsupportedObjectError: if sequences are nested deeper than `MAX_DEPTH`, or by `strict`.
     """
     with tolerant():
-        _settle(header, MAX_DEPTH)
+        _settle(header, MAX_DEPTH, strict=strict)
 
 
-def _settle(dataset: Dataset, allowed: int) -> None:
+def _settle(dataset: Dataset, allowed: int, *, strict: bool) -> None:
     if not allowed:
         raise UnsupportedObjectError(f"Sequences are nested deeper than {MAX_DEPTH} levels.")
     for tag in list(dataset.keys()):
         try:
             element = dataset[tag]
-        except _PARSE_FAULTS:
+        except (*_PARSE_FAULTS, RecursionError) as error:
+            if strict:
+                raise UnsupportedObjectError(f"The value of {tag} cannot be read.") from error
             del dataset[tag]
             continue
         for item in element.value if element.VR == "SQ" else ():
-            _settle(item, allowed - 1)
+            _settle(item, allowed - 1, strict=strict)
 
 
 def _recognise(head: bytes) -> str:
@@ -211,19 +225,36 @@ def read_data_set(stream: io.BytesIO, syntax: str, only: Sequence[str] | None = 
     implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
     try:
         with tolerant():
-            return read_dataset(
+            header = read_dataset(
                 stream,
                 implicit,
                 little,
                 stop_when=_at_pixels,
                 specific_tags=None if only is None else [Tag(keyword) for keyword in only],
             )
+        _require_whole(header, stream)
     except RecursionError as error:
         raise UnsupportedObjectError("Sequences are nested too deep to be read.") from error
     except EOFError as error:
         raise TruncatedDataError("The data set ends inside an element; send the object again.") from error
     except (*_PARSE_FAULTS, MemoryError) as error:
         raise UnsupportedObjectError(f"The data set cannot be parsed ({type(error).__name__}).") from error
+    return header
+
+
+def _require_whole(header: Dataset, stream: io.BytesIO) -> None:
+    # pydicom takes what is left for the value of an element, and a part of a UID is another UID.
+    position = stream.tell()
+    end = stream.seek(0, io.SEEK_END)
+    stream.seek(position)
+    if position > end or any(_is_cut(element) for element in header.values()):
+        raise EOFError
+
+
+def _is_cut(element: Any) -> bool:
+    if not isinstance(element, RawDataElement) or element.length == _UNDEFINED_LENGTH:
+        return False
+    return len(element.value or b"") < element.length
 
 
 def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:

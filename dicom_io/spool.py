@@ -55,9 +55,9 @@ class Spool:
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():
             return
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for level in (folder.parent, folder.parent.parent):
-            _fsync_folder(level)
+        for level in (self.root, folder):  # parents that mkdir makes by itself would not get the mode
+            level.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _fsync_folder(level.parent)
 
     def require_space(self, size: int) -> None:
         """Check that an object of this many bytes fits and leaves the free space that is to be kept.

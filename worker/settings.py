@@ -167,7 +167,7 @@ def load_settings(config: Path | None = None) -> Settings:
         raise ConfigurationError(f"settings file {file}: not found")
     try:
         return Settings()
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"settings file {file}: not valid TOML: {error}") from error
     except SettingsError as error:
         raise ConfigurationError(f"settings: {error}") from error
