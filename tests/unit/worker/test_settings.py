@@ -1,0 +1,208 @@
+"""Settings: environment over file over defaults, and one line about what is wrong."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from worker.errors import ConfigurationError
+from worker.settings import CONFIG_VARIABLE, DicomDestination, FolderDestination, Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No CXR_* of the developer's own; what a test exports is gone afterwards."""
+    for name in [name for name in os.environ if name.startswith("CXR_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv(CONFIG_VARIABLE, "")
+    monkeypatch.delenv(CONFIG_VARIABLE)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where the settings file goes."""
+    return tmp_path / "worker.toml"
+
+
+def refusal(file: Path, text: str) -> str:
+    """The message that a settings file with this text is refused with."""
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(file)
+    return str(caught.value)
+
+
+def test_the_defaults_need_nothing_else(tmp_path: Path) -> None:
+    """Without file and environment: loopback, an SQLite file, the embedded broker and a folder, under one folder."""
+    settings = load_settings()
+    assert (settings.listener.ae_title, settings.listener.host, settings.listener.port) == (
+        "CXRTRIAGE",
+        "127.0.0.1",
+        11112,
+    )
+    assert settings.listener.allowed_callers == ()
+    assert settings.effective_database_url == f"sqlite:///{tmp_path}/cxr-triage-data/cxr-triage.sqlite"
+    assert settings.broker_url is None
+    data = Path("cxr-triage-data")
+    assert settings.effective_destinations == (FolderDestination(kind="folder", name="flags", path=data / "flags"),)
+    assert (settings.spool_dir, settings.broker_dir) == (data / "spool", data / "broker")
+    assert not settings.shadow
+
+
+def test_a_toml_file_sets_sections_and_destinations(file: Path) -> None:
+    """The file of the manual is read as it is written there."""
+    file.write_text("""
+        data_dir = "/srv/cxr"
+        study_quiet_seconds = 5
+        shadow = true
+        [listener]
+        port = 104
+        allowed_callers = ["PACS1", "PACS 2"]
+        [[destinations]]
+        name = "pacs"
+        kind = "dicom"
+        ae_title = "ORTHANC"
+        host = "127.0.0.1"
+        port = 4242
+        [[destinations]]
+        name = "flags"
+        kind = "folder"
+        path = "/srv/flags"
+    """)
+    settings = load_settings(file)
+    assert (settings.data_dir, settings.study_quiet_seconds, settings.shadow) == (Path("/srv/cxr"), 5, True)
+    assert (settings.listener.port, settings.listener.ae_title) == (104, "CXRTRIAGE")
+    assert settings.listener.allowed_callers == ("PACS1", "PACS 2")
+    assert settings.effective_destinations == (
+        DicomDestination(kind="dicom", name="pacs", ae_title="ORTHANC", host="127.0.0.1", port=4242),
+        FolderDestination(kind="folder", name="flags", path=Path("/srv/flags")),
+    )
+
+
+def test_the_environment_stands_over_the_file_key_by_key(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`CXR_LISTENER__PORT` changes the port and leaves the section's other keys to the file."""
+    file.write_text('batch_size = 8\ndevice = "cpu"\n[listener]\nport = 104\nae_title = "FILM"\n')
+    monkeypatch.setenv("CXR_BATCH_SIZE", "32")
+    monkeypatch.setenv("CXR_LISTENER__PORT", "2104")
+    settings = load_settings(file)
+    assert (settings.batch_size, settings.device) == (32, "cpu")
+    assert (settings.listener.port, settings.listener.ae_title) == (2104, "FILM")
+
+
+def test_destinations_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container without a file can name its destinations."""
+    monkeypatch.setenv("CXR_DESTINATIONS", '[{"name": "out", "kind": "folder", "path": "/out"}]')
+    assert load_settings().effective_destinations == (FolderDestination(kind="folder", name="out", path=Path("/out")),)
+
+
+def test_an_empty_list_of_destinations_is_not_the_default(file: Path) -> None:
+    """Who says that results go nowhere gets no folder."""
+    file.write_text("destinations = []")
+    assert load_settings(file).effective_destinations == ()
+
+
+def test_the_named_file_is_handed_to_child_processes(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative --config is found by children that run elsewhere."""
+    file.write_text("batch_size = 9")
+    load_settings(Path("worker.toml"))
+    monkeypatch.chdir("/")
+    assert load_settings().batch_size == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[listener]\nport = 70000", "listener.port"),
+        ("[listener]\nae_title = 'SEVENTEEN LETTERS'", "listener.ae_title"),
+        ("[listener]\nae_title = '   '", "listener.ae_title"),
+        ("[listener]\nallowed_callers = ['A', 'B\\\\C']", "listener.allowed_callers.1"),
+        ("study_quiet_seconds = -1", "study_quiet_seconds"),
+        ("batch_size = 'many'", "batch_size"),
+        ("log_level = 'LOUD'", "log_level"),
+        ("bacth_size = 4", "bacth_size"),
+        ("[listener]\nprot = 104", "listener.prot"),
+        ("[[destinations]]\nkind = 'folder'\nname = 'a'", "destinations.0.folder.path"),
+        ("[[destinations]]\nkind = 'pigeon'\nname = 'a'", "destinations.0"),
+        ("[[destinations]]\nkind = 'folder'\nname = 'a b'\npath = '/x'", "destinations.0.folder.name"),
+        ("[[destinations]]\nname = 'a'\npath = '/x'", "destinations.0"),
+    ],
+)
+def test_a_wrong_value_is_told_in_one_line_that_names_the_key(file: Path, text: str, told: str) -> None:
+    """The operator is told which key to mend."""
+    message = refusal(file, text)
+    assert f" {told}: " in message
+    assert "\n" not in message
+
+
+def test_every_wrong_key_is_told_at_once(file: Path) -> None:
+    """Two mistakes need one start, not two."""
+    message = refusal(file, "batch_size = 0\nmax_attempts = 0")
+    assert "batch_size: " in message
+    assert "max_attempts: " in message
+
+
+def test_two_destinations_of_one_name_are_refused(file: Path) -> None:
+    """The outbox knows a destination by its name."""
+    folder = "[[destinations]]\nkind = 'folder'\nname = 'a'\npath = '/x'\n"
+    assert "destinations: every destination needs a name of its own" in refusal(file, folder * 2)
+
+
+def test_a_wrong_environment_variable_is_told_by_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that is no JSON, and a nested key that does not exist, are one line each."""
+    monkeypatch.setenv("CXR_DESTINATIONS", "pacs")
+    with pytest.raises(ConfigurationError, match=r"\A[^\n]*destinations[^\n]*\Z"):
+        load_settings()
+    monkeypatch.delenv("CXR_DESTINATIONS")
+    monkeypatch.setenv("CXR_LISTENER__PROT", "104")
+    with pytest.raises(ConfigurationError, match=r"\A[^\n]*listener\.prot: [^\n]*\Z"):
+        load_settings()
+
+
+def test_broken_toml_is_told_with_file_and_line(file: Path) -> None:
+    """The operator is told where the file stops being TOML."""
+    message = refusal(file, "batch_size = 4\nlistener = [\nport = 1")
+    assert message.startswith(f"settings file {file}: not valid TOML: ")
+    assert "line 3" in message
+    assert "\n" not in message
+
+
+def test_a_file_that_is_no_text_is_told(file: Path) -> None:
+    """A settings file in another encoding than UTF-8 is a line, not a traceback."""
+    file.write_bytes("[listener]\nae_title = 'R\xd6NTGEN'".encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=r"\Asettings file [^\n]*worker\.toml: not valid TOML: [^\n]*\Z"):
+        load_settings(file)
+
+
+@pytest.mark.parametrize("place", ["argument", "environment"])
+def test_a_missing_file_is_told_by_its_name(file: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """A typing error in --config or CXR_CONFIG does not start a service with defaults."""
+    if place == "environment":
+        monkeypatch.setenv(CONFIG_VARIABLE, str(file))
+    with pytest.raises(ConfigurationError, match=r"worker\.toml: not found"):
+        load_settings(file if place == "argument" else None)
+
+
+def test_secrets_are_masked_wherever_settings_are_printed(file: Path) -> None:
+    """Passwords in URLs appear in no repr, str or dump; who needs them asks."""
+    file.write_text("database_url = 'postgresql+psycopg://u:hunter2@db/x'\nbroker_url = 'redis://:hunter2@mq'")
+    settings = load_settings(file)
+    printed = f"{settings!r} {settings!s} {settings.model_dump()} {settings.model_dump_json()}"
+    assert "hunter2" not in printed
+    assert settings.effective_database_url == "postgresql+psycopg://u:hunter2@db/x"
+
+
+def test_a_refused_secret_is_not_repeated(file: Path) -> None:
+    """The line about a wrong URL shows the key and not the value."""
+    message = refusal(file, "database_url = ['hunter2']")
+    assert "database_url" in message
+    assert "hunter2" not in message
+
+
+def test_settings_cannot_be_changed_after_the_start() -> None:
+    """They are read once, then frozen, sections too."""
+    settings = Settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.batch_size = 1  # type: ignore[misc]
+    with pytest.raises(ValueError, match="frozen"):
+        settings.listener.port = 1  # type: ignore[misc]

@@ -1,0 +1,148 @@
+"""What may be said of a study, from what became of its images."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dicom_io.reasons import Reason
+from worker.domain import FINDING, WORKING_STATES, ImageState, Prediction, Priority, PriorityReason, ScreeningStatus
+from worker.triage import ImageOutcome, judge
+
+SCORED, FAILED, OUT_OF_SCOPE = ImageState.SCORED, ImageState.FAILED, ImageState.OUT_OF_SCOPE
+
+
+def outcome(
+    state: ImageState, reason: Reason | None = None, *, flagged: bool = False, warnings: tuple[str, ...] = ()
+) -> ImageOutcome:
+    """One image of one frame; a scored one has a logit on the right side of the threshold, another one has none."""
+    scored = state is SCORED or flagged
+    prediction = Prediction(
+        sop_instance_uid="2.25.11",
+        content_sha256="c" * 64,
+        frame=1,
+        status=ScreeningStatus.SCREENED if scored else ScreeningStatus.UNSCREENED,
+        reason=None if scored else reason,
+        logit=(1.0 if flagged else -1.0) if scored else None,
+        flagged=flagged,
+    )
+    return ImageOutcome(state, reason, warnings, (prediction,))
+
+
+LATERAL = outcome(OUT_OF_SCOPE, Reason.LATERAL_VIEW)
+HIP = outcome(OUT_OF_SCOPE, Reason.WRONG_BODY_PART)
+CLEAR = outcome(SCORED)
+SUSPICIOUS = outcome(SCORED, flagged=True)
+BROKEN = outcome(FAILED, Reason.TRUNCATED)
+
+outcomes = st.builds(
+    outcome,
+    st.sampled_from(ImageState),
+    st.sampled_from([Reason.LATERAL_VIEW, Reason.TRUNCATED, Reason.WRONG_BODY_PART]),
+    flagged=st.booleans(),
+)
+studies = st.lists(outcomes, max_size=6)
+causes = st.none() | st.sampled_from(PriorityReason)
+
+
+def test_a_flagged_image_raises_the_study() -> None:
+    """One suspicious film among others asks for HIGH, and says why."""
+    verdict = judge([CLEAR, SUSPICIOUS])
+    assert (verdict.priority, verdict.priority_reason) == (Priority.HIGH, PriorityReason.FINDING)
+    assert (verdict.status, verdict.reason, verdict.finding) == (ScreeningStatus.SCREENED, None, FINDING)
+
+
+def test_nothing_flagged_asks_for_nothing() -> None:
+    """A screened study without a flag has no priority, no cause and no finding: no word for normal."""
+    verdict = judge([CLEAR, LATERAL])
+    assert verdict.status is ScreeningStatus.SCREENED
+    assert (verdict.reason, verdict.priority, verdict.priority_reason, verdict.finding) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("state", WORKING_STATES)
+@pytest.mark.parametrize("others", [[], [CLEAR], [BROKEN], [LATERAL]])
+def test_work_in_progress_is_pending(state: ImageState, others: list[ImageOutcome]) -> None:
+    """While any image is on its way the study is not screened, whatever became of the others."""
+    verdict = judge([*others, outcome(state)])
+    assert (verdict.status, verdict.reason) == (ScreeningStatus.UNSCREENED, Reason.PENDING)
+
+
+def test_a_failed_image_makes_the_study_incomplete_and_keeps_its_flag() -> None:
+    """What was found stays said, although not everything could be looked at."""
+    verdict = judge([SUSPICIOUS, BROKEN])
+    assert (verdict.status, verdict.reason) == (ScreeningStatus.UNSCREENED, Reason.INCOMPLETE)
+    assert verdict.priority is Priority.HIGH
+
+
+def test_a_failed_image_alone_is_in_scope() -> None:
+    """A film that cannot be read might have been a chest: the study is incomplete and in scope."""
+    verdict = judge([BROKEN])
+    assert (verdict.reason, verdict.in_scope) == (Reason.INCOMPLETE, True)
+
+
+@pytest.mark.parametrize(
+    ("images", "reason"),
+    [
+        ([LATERAL], Reason.LATERAL_VIEW),
+        ([LATERAL, LATERAL], Reason.LATERAL_VIEW),
+        ([LATERAL, HIP], Reason.NOTHING_IN_SCOPE),
+        ([outcome(OUT_OF_SCOPE)], Reason.NOTHING_IN_SCOPE),
+        ([], Reason.NOTHING_IN_SCOPE),
+    ],
+)
+def test_a_study_without_a_frontal_chest_says_why(images: list[ImageOutcome], reason: Reason) -> None:
+    """A reason that all images share is the study's; several reasons have a common name."""
+    verdict = judge(images)
+    assert (verdict.status, verdict.reason, verdict.in_scope) == (ScreeningStatus.UNSCREENED, reason, False)
+
+
+def test_a_replaced_image_is_left_out_of_everything() -> None:
+    """Neither flag, failure, warning nor prediction of a superseded object is said of the study."""
+    replaced = outcome(ImageState.SUPERSEDED, flagged=True, warnings=("old",))
+    verdict = judge([replaced, CLEAR])
+    assert (verdict.status, verdict.priority, verdict.warnings) == (ScreeningStatus.SCREENED, None, ())
+    assert verdict.predictions == CLEAR.predictions
+    assert not judge([replaced]).in_scope
+
+
+def test_a_late_study_is_overdue_and_keeps_what_was_found() -> None:
+    """Overdue says that screening is not done; it neither hides a flag nor needs one."""
+    late = judge([SUSPICIOUS, outcome(ImageState.RECEIVED)], overdue=True)
+    assert (late.status, late.reason, late.priority) == (ScreeningStatus.UNSCREENED, Reason.OVERDUE, Priority.HIGH)
+    assert judge([outcome(ImageState.RECEIVED)], overdue=True).priority is None
+
+
+def test_warnings_are_told_once_in_order_of_arrival() -> None:
+    """Two films of one child say its age once."""
+    first, second = outcome(SCORED, warnings=("age", "view")), outcome(SCORED, warnings=("age", "pixels"))
+    assert judge([first, second]).warnings == ("age", "view", "pixels")
+
+
+@given(studies, studies, causes, st.booleans())
+def test_more_flagged_images_never_lower_a_priority(
+    images: list[ImageOutcome], more: list[ImageOutcome], raised: PriorityReason | None, overdue: bool
+) -> None:
+    """A study that asks for HIGH still does, with the finding, when further images come."""
+    before, after = judge(images, raised=raised, overdue=overdue), judge([*images, *more], raised=raised)
+    if before.priority is not None:
+        assert (after.priority, after.finding) == (Priority.HIGH, FINDING)
+    if any(image.state != ImageState.SUPERSEDED and image.predictions[0].flagged for image in more):
+        assert after.priority is Priority.HIGH
+
+
+@given(studies, st.sampled_from(PriorityReason), st.booleans())
+def test_raised_stays_raised(images: list[ImageOutcome], cause: PriorityReason, overdue: bool) -> None:
+    """Whatever the images say now, a study that was raised keeps its priority."""
+    assert judge(images, raised=cause, overdue=overdue).priority is Priority.HIGH
+
+
+@given(studies, causes, st.booleans())
+def test_screened_means_that_every_image_in_scope_was_scored(
+    images: list[ImageOutcome], raised: PriorityReason | None, overdue: bool
+) -> None:
+    """SCREENED is said exactly when something in scope is there, all of it is scored, and it was in time."""
+    in_scope = [i for i in images if i.state not in {ImageState.SUPERSEDED, OUT_OF_SCOPE}]
+    screened = bool(in_scope) and all(i.state is SCORED for i in in_scope) and not overdue
+    verdict = judge(images, raised=raised, overdue=overdue)
+    assert (verdict.status is ScreeningStatus.SCREENED) == screened
+    assert (verdict.reason is None) == screened
+    assert (verdict.finding is not None) == (verdict.priority is not None)
