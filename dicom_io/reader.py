@@ -10,13 +10,27 @@ from dicom_io.description import PixelDescription, describe
 from dicom_io.errors import NoPixelDataError, NotAnImageError, OversizedImageError
 from dicom_io.frames import Frame, read_frames
 from dicom_io.identity import sop_instance_reference
-from dicom_io.part10 import ParsedObject, parse, settle, tolerant
+from dicom_io.part10 import ParsedObject, parse, settle
 from dicom_io.pixels import TABLE_SIZE, grey_table, needs_histogram, percentile_table
 from dicom_io.raster import is_raster, read_raster
 from dicom_io.types import Radiograph
 
 MAX_FILE_BYTES = 384 << 20
 DEFAULT_PERCENTILES = (0.5, 99.5)
+# All that decides what the pixels look like; the rest of the header is not even parsed for it.
+_PIXEL_KEYWORDS = (
+    *("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns", "NumberOfFrames"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
+    *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
+    *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction", "PresentationLUTShape"),
+    *(
+        f"{colour}PaletteColorLookupTable{part}"
+        for colour in ("Red", "Green", "Blue")
+        for part in ("Descriptor", "Data")
+    ),
+    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+)
 
 
 def read_header(path: Path) -> Dataset | None:
@@ -63,14 +77,14 @@ def read_radiograph(
         deep = frame.dtype == np.uint16
         table = percentile_table(_counts((frame,)), percentiles) if deep else _identity_table()
         return Radiograph(None, rows, columns, 0, (frame,), table, memoryview(raw))
-    parsed = parse(raw)
-    with tolerant():
-        reference = sop_instance_reference(parsed.header)
-        if "Rows" not in parsed.header and "BitsAllocated" not in parsed.header:
-            raise NoPixelDataError("The object describes no pixels; only images can be screened.")
-        description = describe(parsed.header)
-        frames, halvings = read_frames(parsed, description, covering)
-        table = _table(parsed, description, frames, percentiles)
+    parsed = parse(raw, _PIXEL_KEYWORDS)
+    settle(parsed.header, strict=True)
+    reference = sop_instance_reference(parsed.header)
+    if "Rows" not in parsed.header and "BitsAllocated" not in parsed.header:
+        raise NoPixelDataError("The object describes no pixels; only images can be screened.")
+    description = describe(parsed.header)
+    frames, halvings = read_frames(parsed, description, covering)
+    table = _table(parsed, description, frames, percentiles)
     return Radiograph(reference, description.rows, description.columns, halvings, frames, table, parsed.encoded)
 
 

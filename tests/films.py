@@ -2,10 +2,16 @@
 
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
+import rle
 from numpy.typing import NDArray
 from pydicom import Dataset, uid
 from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate
+
+from dicom_io.part10 import tolerant
+from dicom_io.transfer_syntaxes import NATIVE
 
 UIDS = {
     "StudyInstanceUID": "2.25.1",
@@ -33,9 +39,10 @@ def film(words: NDArray[np.generic] | bytes, **attributes: object) -> Dataset:
     """
     dataset = Dataset()
     size = {} if isinstance(words, bytes) else {"Rows": words.shape[0], "Columns": words.shape[1]}
-    for keyword, value in (UIDS | GREY_16 | {"Modality": "DX"} | size | attributes).items():
-        if value is not None:
-            setattr(dataset, keyword, value)
+    with tolerant():  # to what a broken sender would write
+        for keyword, value in (UIDS | GREY_16 | {"Modality": "DX"} | size | attributes).items():
+            if value is not None:
+                setattr(dataset, keyword, value)
     data = words if isinstance(words, bytes) else words.tobytes()
     dataset.PixelData = data + b"\0" * (len(data) % 2)
     dataset["PixelData"].VR = "OW" if dataset.get("BitsAllocated") == 16 else "OB"
@@ -53,7 +60,8 @@ def save(dataset: Dataset, path: Path, syntax: str = uid.ExplicitVRLittleEndian)
     if not uid.UID(syntax).is_implicit_VR and uid.UID(syntax).is_encapsulated:
         dataset["PixelData"].VR = "OB"
         dataset["PixelData"].is_undefined_length = True
-    dataset.save_as(path, enforce_file_format=True)
+    with tolerant():
+        dataset.save_as(path, enforce_file_format=True)
     return path
 
 
@@ -62,3 +70,38 @@ def gradient(rows: int = 60, columns: int = 80, top: int = 4095) -> NDArray[np.u
     plane = np.linspace(0, 1, rows)[:, None] * 0.4 + np.linspace(0, 1, columns)[None, :] * 0.6
     grain = np.random.default_rng(1).normal(0, 0.02, plane.shape)
     return np.asarray(np.clip((plane + grain) * top, 0, top).astype(np.uint16))
+
+
+def encoded_films(rows: int = 60, columns: int = 80) -> dict[str, Dataset]:
+    """One film in every coding, by transfer syntax; 8 bits where the coding has no more."""
+    words = gradient(rows, columns)
+    bytes_8 = (words >> 4).astype(np.uint8)
+    whole = {"Rows": rows, "Columns": columns}
+    streams = {
+        uid.JPEGExtended12Bit: imagecodecs.jpeg_encode(words, level=95, bitspersample=12),
+        uid.JPEGLossless: imagecodecs.ljpeg_encode(words, bitspersample=12),
+        uid.JPEGLosslessSV1: imagecodecs.ljpeg_encode(words, bitspersample=12),
+        uid.JPEGLSLossless: imagecodecs.jpegls_encode(words),
+        uid.JPEGLSNearLossless: imagecodecs.jpegls_encode(words, level=2),
+        uid.JPEG2000Lossless: imagecodecs.jpeg2k_encode(words, level=0, reversible=True, codecformat="J2K"),
+        uid.JPEG2000: imagecodecs.jpeg2k_encode(words, level=60, codecformat="J2K"),
+        uid.HTJ2KLossless: imagecodecs.htj2k_encode(words),
+        uid.HTJ2KLosslessRPCL: imagecodecs.htj2k_encode(words),
+        uid.HTJ2K: imagecodecs.htj2k_encode(words),
+        uid.RLELossless: rle.encode_pixel_data(
+            words.tobytes(),
+            samples_per_pixel=1,
+            bits_allocated=16,
+            bits_stored=12,
+            number_of_frames=1,
+            rows=rows,
+            columns=columns,
+            byteorder="<",
+        ),
+    }
+    films = {syntax: film(encapsulate([bytes(stream)]), **whole) for syntax, stream in streams.items()}
+    baseline = bytes(imagecodecs.jpeg_encode(bytes_8, level=95))
+    films[uid.JPEGBaseline8Bit] = film(encapsulate([baseline]), **whole, **GREY_8)
+    for syntax in NATIVE:
+        films[syntax] = film(words)
+    return films
