@@ -60,7 +60,7 @@ def _cases(archive: Path, split: str) -> list[Case]:
 
 def _arrays(archive: Path) -> set[str]:
     try:
-        with np.load(archive, allow_pickle=False) as arrays:
+        with archive.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return set(arrays.files)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"{archive} is no readable .npz archive ({type(error).__name__})") from None
@@ -69,7 +69,7 @@ def _arrays(archive: Path) -> set[str]:
 @lru_cache(maxsize=8)
 def _array(archive: Path, name: str) -> NDArray[np.generic]:
     try:
-        with np.load(archive, allow_pickle=False) as arrays:
+        with archive.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             array: NDArray[np.generic] = arrays[name]
             return array
     except KeyError:

@@ -93,7 +93,7 @@ def _manifest(manifest: Path, split: str | None) -> list[Case]:
 
 
 def _row(manifest: Path, line: int, row: dict[str, str]) -> Case:
-    label = {"0": 0, "1": 1, CLASSES[0]: 0, CLASSES[1]: 1}.get(row["label"].strip().upper())
+    label = {"0": 0, "1": 1, CLASSES[0]: 0, CLASSES[1]: 1}.get((row["label"] or "").strip().upper())
     if label is None:
         raise DataError(f"{manifest} line {line}: label {row['label']!r} is neither {CLASSES[0]} nor {CLASSES[1]}")
     path = manifest.parent / row["path"]

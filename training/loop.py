@@ -108,7 +108,7 @@ def _step(run: Run, pictures: Tensor, labels: Tensor, recipe: Recipe) -> float:
         logits = run.network(pictures)[0].float()
     targets = labels.float() * (1 - recipe.label_smoothing) + recipe.label_smoothing / 2
     loss = functional.binary_cross_entropy_with_logits(logits, targets)
-    value = float(loss)
+    value = float(loss.detach())
     if not math.isfinite(value):
         raise DivergedError(
             f"the loss is {value} at step {run.step}; the last checkpoint is good: lower the learning rate and resume"

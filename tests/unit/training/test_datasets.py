@@ -1,0 +1,125 @@
+"""Labelled films of every layout, and one clear error for each way they can be wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.datasets import find_cases
+from training.errors import DataError
+from training.films import load_films
+from worker.model.input_spec import InputSpec
+
+
+def _film(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(path)
+
+
+def test_class_folders(tmp_path: Path) -> None:
+    """The folder is the label, the known file name the patient, hidden files are none."""
+    for name in ("NORMAL/IM-0115-0001.png", "PNEUMONIA/person7_virus_1.png", "PNEUMONIA/.thumbs"):
+        _film(tmp_path / name) if name.endswith("png") else (tmp_path / name).write_text("")
+    cases = find_cases(tmp_path)
+    assert [(case.name, case.label, case.patient) for case in cases] == [
+        ("NORMAL/IM-0115-0001.png", 0, "kermany/normal/115"),
+        ("PNEUMONIA/person7_virus_1.png", 1, "kermany/virus/7"),
+    ]
+
+
+def test_divided_folders_need_a_part(tmp_path: Path) -> None:
+    """A part is taken when it is named; else the parts are listed."""
+    _film(tmp_path / "train/NORMAL/a.png")
+    _film(tmp_path / "val/NORMAL/b.png")
+    assert [case.name for case in find_cases(tmp_path, "val")] == ["NORMAL/b.png"]
+    with pytest.raises(DataError, match="divided into train, val"):
+        find_cases(tmp_path)
+
+
+def test_a_manifest(tmp_path: Path) -> None:
+    """Labels may be words or digits; a stated patient is kept apart from other manifests' numbers."""
+    for name in ("a.png", "b.png", "c.png"):
+        _film(tmp_path / name)
+    manifest = tmp_path / "labels.csv"
+    manifest.write_text("path,label,patient,split\na.png,PNEUMONIA,4,train\nb.png,0,4,train\nc.png,normal,,test\n")
+    cases = find_cases(manifest, "train")
+    assert [(case.label, case.patient) for case in cases] == [(1, f"{tmp_path.name}/4"), (0, f"{tmp_path.name}/4")]
+    assert find_cases(manifest)[2].patient == "file/c.png"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label\na.png,MAYBE\n", "line 2: label 'MAYBE' is neither NORMAL nor PNEUMONIA"),
+        ("path,label\nmissing.png,1\n", "lists 1 files that are not there, first: missing.png"),
+        ("file,label\na.png,1\n", "needs the columns path and label"),
+        ("path,label\n", "holds no labelled films"),
+        ("path,label,patient,split\na.png,1,9,train\na.png,1,9,test\n", "patient 9 is in train and in test"),
+        ("path,label\na.png\n", "line 2"),
+    ],
+)
+def test_a_wrong_manifest_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
+    """The message names the file, the line and what is wrong."""
+    _film(tmp_path / "a.png")
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        find_cases(tmp_path / "m.csv")
+
+
+def test_an_archive_is_prepared_like_any_other_film(tmp_path: Path) -> None:
+    """A 28-pixel film of an archive and the same film as a PNG become the same array."""
+    dice = np.random.default_rng(0)
+    films = dice.integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "set.npz", train_images=films, train_labels=np.array([[0], [1], [1]]))
+    loaded, unreadable = load_films(find_cases(tmp_path / "set.npz"), InputSpec())
+    (tmp_path / "NORMAL").mkdir()
+    Image.fromarray(films[0]).save(tmp_path / "NORMAL/a.png")
+    single, _ = load_films(find_cases(tmp_path), InputSpec())
+    assert unreadable == []
+    assert loaded.labels.tolist() == [0, 1, 1]
+    np.testing.assert_array_equal(loaded.pixels[0], single.pixels[0])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"pictures": np.zeros(3)}, "has no arrays train_images"),
+        ({"train_images": np.zeros((2, 4, 4), np.uint8), "train_labels": np.zeros(3)}, "differ in length"),
+        ({"train_images": np.zeros((1, 4, 4), np.uint8), "train_labels": np.full(1, 7)}, "other values than 0 and 1"),
+        (
+            {"train_images": np.zeros((1, 4, 4), np.uint8), "train_labels": np.array([{}])},
+            "pickled arrays are not read",
+        ),
+        ({"train_images": np.zeros((1, 4, 4), np.uint8)}, "has no array train_labels"),
+    ],
+)
+def test_a_wrong_archive_is_one_clear_error(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+    """No array is guessed, and nothing is unpickled."""
+    np.savez(tmp_path / "set.npz", **arrays)
+    with pytest.raises(DataError, match=message):
+        find_cases(tmp_path / "set.npz")
+
+
+def test_a_file_that_is_no_archive_is_one_clear_error(tmp_path: Path) -> None:
+    """Damaged bytes under the right name are named as such."""
+    (tmp_path / "set.npz").write_bytes(b"PK\x03\x04 no more")
+    with pytest.raises(DataError, match=r"no readable \.npz archive"):
+        find_cases(tmp_path / "set.npz")
+
+
+def test_unreadable_films_are_listed_and_the_others_kept(tmp_path: Path) -> None:
+    """A broken file is left out by name; the progress counts it."""
+    _film(tmp_path / "NORMAL/a.png")
+    (tmp_path / "NORMAL/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    counted: list[int] = []
+    films, unreadable = load_films(find_cases(tmp_path), InputSpec(), lambda: counted.append(1))
+    assert (len(films), [film.name for film in unreadable], len(counted)) == (1, ["NORMAL/broken.png"], 2)
+
+
+def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
+    """A set without one readable film stops the run."""
+    (tmp_path / "NORMAL").mkdir()
+    (tmp_path / "NORMAL/broken.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="none of the 1 films could be read"):
+        load_films(find_cases(tmp_path), InputSpec())

@@ -1,0 +1,57 @@
+"""Scoring with the model that ships."""
+
+import numpy as np
+import pytest
+
+from dicom_io.phantom import self_test_pixels
+from worker.errors import ConfigurationError, ModelError
+from worker.inference import Engine, load_engine
+from worker.model.artifact import default_directory
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """The shipped model on the CPU."""
+    return load_engine(default_directory(), device="cpu")
+
+
+def test_the_shipped_model_passes_its_self_test(engine: Engine) -> None:
+    """The logit of the drawn phantom is the one in the card."""
+    logit = float(engine.score(self_test_pixels()[None]).logits[0])
+    assert logit == pytest.approx(engine.card.self_test.logit, abs=engine.card.self_test.tolerance)
+
+
+def test_a_film_scores_the_same_in_any_company(engine: Engine) -> None:
+    """A film's logit does not depend on the batch it is in."""
+    film = self_test_pixels()
+    batch = np.stack([film, 255 - film, film])
+    alone, together = engine.score(film[None]).logits[0], engine.score(batch).logits
+    np.testing.assert_allclose(together[[0, 2]], [alone, alone], atol=1e-3)
+    assert abs(together[1] - alone) > 0.01
+
+
+def test_scores_have_the_promised_shapes(engine: Engine) -> None:
+    """Logits are float32 and maps 7x7 float16, also for no film at all and for read-only pixels."""
+    film = self_test_pixels()[None]
+    film.flags.writeable = False
+    scores = engine.score(film)
+    assert (scores.logits.dtype, scores.activation_maps.dtype) == (np.float32, np.float16)
+    assert scores.activation_maps.shape == (1, 7, 7)
+    assert engine.score(film[:0]).logits.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [np.zeros((1, 224, 224), np.float32), np.zeros((224, 224), np.uint8), np.zeros((1, 256, 256), np.uint8)],
+)
+def test_anything_but_prepared_films_is_refused(engine: Engine, pixels: np.ndarray) -> None:
+    """Another dtype, number of axes or size is an error that says what the model takes."""
+    with pytest.raises(ModelError, match=r"takes uint8 films of shape \(N, 224, 224\)"):
+        engine.score(pixels)
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+def test_an_unknown_device_is_a_configuration_error(device: str) -> None:
+    """The operator is told which setting to change."""
+    with pytest.raises(ConfigurationError, match="device"):
+        load_engine(default_directory(), device=device)
