@@ -1,0 +1,115 @@
+"""A result on its way to a PACS."""
+
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from pydicom import dcmread, uid
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import Comprehensive3DSRStorage
+
+from dicom_io.identity import content_sha256
+from dicom_io.report import derive_uid
+from tests.results import RESULT, STUDY, flag, flagged_result, prediction, screened_result, unscreened_result
+from tests.servers.ports import LOOPBACK
+from tests.servers.programs import require_program
+from tests.servers.storescp import StartStoreScp
+from worker.delivery.send import send
+from worker.domain import ScreeningResult
+from worker.errors import DeliveryRefusedError, DeliveryRetryError
+from worker.settings import DicomDestination
+
+# pynetdicom drops the socket of a refused connection without closing it.
+UNCLOSED = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+
+
+def _destination(ae_title: str, port: int) -> DicomDestination:
+    return DicomDestination(kind="dicom", name="pacs", ae_title=ae_title, host=LOOPBACK, port=port, timeout_seconds=5)
+
+
+@pytest.mark.parametrize("result", [flagged_result(), screened_result(), unscreened_result()])
+def test_dcmtk_takes_the_report(result: ScreeningResult, storescp: StartStoreScp) -> None:
+    """Storescp receives one SR of the study that dciodvfy finds no error in and dsrdump reads."""
+    server = storescp()
+    answer = send(result, _destination(server.ae_title, server.port), calling_ae_title="CXRTRIAGE")
+    assert answer == "stored, status 0x0000"
+    (received,) = server.files()
+    report = dcmread(received)
+    assert (report.StudyInstanceUID, report.SOPInstanceUID) == (STUDY, derive_uid(RESULT, "sr"))
+    verdict = subprocess.run(
+        [require_program("dciodvfy", "dicom3tools"), "-new", received], capture_output=True, text=True, check=False
+    )
+    assert "Error" not in verdict.stderr
+    dump = subprocess.run([require_program("dsrdump", "dcmtk"), received], capture_output=True, text=True, check=True)
+    assert report.SeriesDescription in dump.stdout
+    assert ("Certainty of Finding" in dump.stdout) is (result.flag.priority is not None)
+
+
+def test_sending_again_sends_the_identical_object(storescp: StartStoreScp) -> None:
+    """Two deliveries of one result carry the same bytes."""
+    first, second = storescp(), storescp()
+    for server in (first, second):
+        send(flagged_result(), _destination(server.ae_title, server.port), calling_ae_title="CXRTRIAGE")
+    assert content_sha256(first.files()[0]) == content_sha256(second.files()[0])
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (0xA700, DeliveryRetryError),
+        (0xA7FF, DeliveryRetryError),
+        (0x0110, DeliveryRetryError),
+        (0xA900, DeliveryRefusedError),
+        (0xC000, DeliveryRefusedError),
+        (0x0124, DeliveryRefusedError),
+    ],
+)
+def test_a_failure_is_tried_again_or_not(status: int, error: type[Exception]) -> None:
+    """A peer out of resources is asked again; one that does not take the object is not."""
+    entity = AE()
+    entity.add_supported_context(Comprehensive3DSRStorage, uid.ExplicitVRLittleEndian)
+    server = entity.start_server((LOOPBACK, 0), block=False, evt_handlers=[(evt.EVT_C_STORE, lambda _: status)])
+    try:
+        with pytest.raises(error, match=f"0x{status:04X}"):
+            send(flagged_result(), _destination("ANY", server.socket.getsockname()[1]), calling_ae_title="CXRTRIAGE")
+    finally:
+        server.shutdown()
+
+
+def test_a_warning_is_a_delivery_and_is_told(storescp: StartStoreScp) -> None:
+    """A peer that stores with a warning has taken the report; the answer says so."""
+    entity = AE()
+    entity.add_supported_context(Comprehensive3DSRStorage, uid.ImplicitVRLittleEndian)
+    server = entity.start_server((LOOPBACK, 0), block=False, evt_handlers=[(evt.EVT_C_STORE, lambda _: 0xB000)])
+    try:
+        destination = _destination("ANY", server.socket.getsockname()[1])
+        answer = send(flagged_result(), destination, calling_ae_title="CXRTRIAGE")
+    finally:
+        server.shutdown()
+    assert answer == "stored with a warning, status 0xB000"
+
+
+@UNCLOSED
+def test_a_peer_that_is_down_is_asked_again(free_port: Callable[[], int]) -> None:
+    """An unreachable PACS is no reason to give up."""
+    with pytest.raises(DeliveryRetryError, match="does not answer"):
+        send(flagged_result(), _destination("DOWN", free_port()), calling_ae_title="CXRTRIAGE")
+
+
+def test_a_peer_without_structured_reports_refuses() -> None:
+    """A peer that takes no Comprehensive 3D SR is not asked again."""
+    entity = AE()
+    entity.add_supported_context("1.2.840.10008.1.1")
+    server = entity.start_server((LOOPBACK, 0), block=False)
+    try:
+        with pytest.raises(DeliveryRefusedError, match="takes no such object"):
+            send(flagged_result(), _destination("ANY", server.socket.getsockname()[1]), calling_ae_title="CXRTRIAGE")
+    finally:
+        server.shutdown()
+
+
+def test_a_png_has_no_report_to_send(free_port: Callable[[], int]) -> None:
+    """A result without a DICOM source is refused before anybody is called."""
+    result = ScreeningResult(flag=flag(prediction(uid=None, flagged=True)))
+    with pytest.raises(DeliveryRefusedError, match="No structured report"):
+        send(result, _destination("DOWN", free_port()), calling_ae_title="CXRTRIAGE")
