@@ -48,12 +48,31 @@ def read_header(path: Path) -> Dataset | None:
         UnsupportedObjectError: if it cannot be parsed.
         OversizedImageError: if it is larger than `MAX_FILE_BYTES`.
     """
-    raw = _read(path)
-    if is_raster(raw[:8]):
-        return None
-    header = parse(raw).header
-    settle(header)
+    header = read_raw_header(path)
+    if header is not None:
+        settle(header)
     return header
+
+
+def read_raw_header(path: Path) -> Dataset | None:
+    """Read the same header with every value still the bytes it was.
+
+    `dicom_io.header.encode_header` wants it so: text that pydicom has decoded by a wrong character set has lost bytes.
+
+    Args:
+        path: see `read_header`.
+
+    Returns:
+        the data set without pixel data, whose values may raise when accessed; None for PNG and JPEG.
+
+    Raises:
+        NotAnImageError: see `read_header`.
+        TruncatedDataError: see `read_header`.
+        UnsupportedObjectError: see `read_header`.
+        OversizedImageError: see `read_header`.
+    """
+    raw = _read(path)
+    return None if is_raster(raw[:8]) else parse(raw).header
 
 
 def read_radiograph(

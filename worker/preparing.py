@@ -8,7 +8,8 @@ import zstandard
 
 from dicom_io.errors import ImageError
 from dicom_io.header import encode_header
-from dicom_io.reader import read_header
+from dicom_io.part10 import settle
+from dicom_io.reader import read_raw_header
 from dicom_io.suitability import age_years, assess
 from worker.domain import ImageState
 from worker.model.artifact import ModelCard
@@ -51,9 +52,11 @@ class Preparer:
             return Preparation(ImageState.FAILED, reason=error.reason, error=str(error), header=_header_of(path))
 
     def _prepare_readable(self, path: Path) -> Preparation:
-        header = read_header(path)
+        header = read_raw_header(path)
+        encoded = None if header is None else encode_header(header)  # before anything decodes its text
+        if header is not None:
+            settle(header)
         suitability = assess(header)
-        encoded = None if header is None else encode_header(header)
         if not suitability.in_scope:
             return Preparation(ImageState.OUT_OF_SCOPE, reason=suitability.reason, header=encoded)
         frames = prepare(path, self.card.input_spec)
@@ -94,7 +97,7 @@ class Preparer:
 
 def _header_of(path: Path) -> bytes | None:
     try:
-        header = read_header(path)
+        header = read_raw_header(path)
     except ImageError:
         return None
     return None if header is None else encode_header(header)
