@@ -7,8 +7,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from worker.bootstrap import build_service
-from worker.celery import wake
 from worker.cli.common import ConfigOption, JsonOption, one_line_errors
 from worker.settings import load_settings
 
@@ -19,6 +17,8 @@ CallerOption = Annotated[str, typer.Option("--as", help="Calling AE title; must 
 
 def doctor(config: ConfigOption = None, *, as_json: JsonOption = False, calling: CallerOption = "CXRDOCTOR") -> None:
     """Send a drawn film with a known answer through the running service; exit 1 if it is not well."""
+    from worker.bootstrap import build_service
+    from worker.celery import wake
     from worker.doctor import Doctor
 
     well = True
