@@ -12,10 +12,11 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from dicom_io.errors import DicomIoError
 from training import fitting
+from training.auditing import audit_parts
 from training.calibrating import calibrate as recalibrate
 from training.checkpoints import resume
 from training.config import load_recipe, recipe_names
-from training.datasets import find_cases
+from training.datasets import find_cases, find_parts
 from training.errors import CheckpointError, TrainingError
 from training.evaluation import Metrics
 from training.films import join_films
@@ -112,6 +113,23 @@ def calibrate(
                 _directory(model), data, output, site=site, target=sensitivity, confidence=confidence, advance=advance
             )
         _tell_card(card, output)
+
+
+@app.command()
+def audit(
+    data: Annotated[Path, typer.Option(help="Class folders, .csv manifest or .npz.", exists=True)],
+    output: Annotated[Path | None, typer.Option(help="JSON file for the whole audit.")] = None,
+) -> None:
+    """Look for leaks between the parts of a data set, and for shortcuts to its labels."""
+    with _one_line_errors():
+        parts = find_parts(data)
+        with _steps("reading films", sum(len(cases) for cases in parts.values())) as advance:
+            found, unreadable = audit_parts(parts, advance)
+        for film in unreadable:
+            _tell(f"left out, cannot be read: {film.name} ({film.cause})")
+        if output:
+            output.write_text(found.model_dump_json(indent=2) + "\n")
+        typer.echo("\n".join(found.lines()))
 
 
 def _directory(model: str) -> Path:
