@@ -1,6 +1,7 @@
 """Screening files in this process: no database, no queue, no PACS. One flag per file."""
 
 import hashlib
+import math
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from worker.model.intended_use import age_warnings
 from worker.model.preprocessing import preprocess
 from worker.triage import ImageOutcome, judge
 
+_NO_BYTES = hashlib.sha256().hexdigest()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScreenedFile:
@@ -31,14 +34,14 @@ class ScreenedFile:
     Attributes:
         path: as it was given.
         flag: what is said of it.
-        readable: whether the file could be read at all; an image that is out of scope can.
+        failed: whether a film may be in the file that was not screened; not so for an image that is out of scope.
         films: what the network saw, uint8 (frames, size, size); no frames where nothing was scored.
         activation_maps: float16 (frames, 7, 7), in units of the logit.
     """
 
     path: Path
     flag: Flag
-    readable: bool
+    failed: bool
     films: NDArray[np.uint8]
     activation_maps: NDArray[np.float16]
 
@@ -84,13 +87,13 @@ def screen_files(
         yield from _screen_batch([_prepare(path, engine.card) for path in batch], engine, now)
 
 
-def counts_as_unreadable(screened: ScreenedFile, named: Sequence[Path]) -> bool:
+def counts_as_lost(screened: ScreenedFile, named: Sequence[Path]) -> bool:
     """Tell whether a film may have been lost.
 
     A file without pixels that merely lies in a searched folder is no film; one that was named itself should have been.
     """
     harmless = screened.flag.reason in (Reason.NOT_AN_IMAGE, Reason.NO_PIXEL_DATA)
-    return not screened.readable and (screened.path in named or not harmless)
+    return screened.failed and (screened.path in named or not harmless)
 
 
 def _prepare(path: Path, card: ModelCard) -> _Prepared:
@@ -106,6 +109,8 @@ def _prepare(path: Path, card: ModelCard) -> _Prepared:
         films = preprocess(radiograph, card.input_spec)
     except ImageError as error:
         return _Prepared(path, _file_sha256(path), nothing, ImageState.FAILED, error.reason, header=header or Dataset())
+    except OSError:
+        return _Prepared(path, _NO_BYTES, nothing, ImageState.FAILED, Reason.UNREADABLE_FILE)
     warnings = (*suitability.warnings, *age_warnings(card, age_years(header)))
     return _Prepared(path, radiograph.content_sha256, films, warnings=warnings, header=header or Dataset())
 
@@ -117,15 +122,15 @@ def _screen_batch(batch: Sequence[_Prepared], engine: Engine, now: datetime) -> 
         rows = slice(start, start + len(prepared.films))
         start = rows.stop
         flag = _flag(prepared, scores.logits[rows], engine.card, now)
-        readable = prepared.state is not ImageState.FAILED
-        yield ScreenedFile(prepared.path, flag, readable, prepared.films, scores.activation_maps[rows])
+        failed = flag.reason is not None and prepared.state is not ImageState.OUT_OF_SCOPE
+        yield ScreenedFile(prepared.path, flag, failed, prepared.films, scores.activation_maps[rows])
 
 
 def _flag(prepared: _Prepared, logits: NDArray[np.float32], card: ModelCard, now: datetime) -> Flag:
     predictions = tuple(_prediction(prepared, frame, float(logit), card) for frame, logit in enumerate(logits, start=1))
-    state = ImageState.SCORED if prepared.state is ImageState.PREPARED else prepared.state
-    unscored = (_unscreened(prepared),)
-    verdict = judge([ImageOutcome(state, prepared.reason, prepared.warnings, predictions or unscored)])
+    state, reason = _outcome(prepared, logits)
+    unscored = (_unscreened(prepared, 1, reason),)
+    verdict = judge([ImageOutcome(state, reason, prepared.warnings, predictions or unscored)])
     return Flag(
         result_uid=f"2.25.{uuid.uuid4().int}",  # PS3.5 B.2
         supersedes=None,
@@ -135,7 +140,7 @@ def _flag(prepared: _Prepared, logits: NDArray[np.float32], card: ModelCard, now
         study_instance_uid=_text(prepared.header, "StudyInstanceUID"),
         accession_number=_text(prepared.header, "AccessionNumber"),
         status=verdict.status,
-        reason=prepared.reason,
+        reason=reason,
         priority=verdict.priority,
         priority_reason=verdict.priority_reason,
         finding=verdict.finding,
@@ -146,7 +151,17 @@ def _flag(prepared: _Prepared, logits: NDArray[np.float32], card: ModelCard, now
     )
 
 
+def _outcome(prepared: _Prepared, logits: NDArray[np.float32]) -> tuple[ImageState, Reason | None]:
+    if prepared.state is not ImageState.PREPARED:
+        return prepared.state, prepared.reason
+    if not np.isfinite(logits).all():
+        return ImageState.FAILED, Reason.NO_SCORE
+    return ImageState.SCORED, None
+
+
 def _prediction(prepared: _Prepared, frame: int, logit: float, card: ModelCard) -> Prediction:
+    if not math.isfinite(logit):
+        return _unscreened(prepared, frame, Reason.NO_SCORE)
     point = card.operating_point
     return Prediction(
         sop_instance_uid=_text(prepared.header, "SOPInstanceUID"),
@@ -161,13 +176,13 @@ def _prediction(prepared: _Prepared, frame: int, logit: float, card: ModelCard) 
     )
 
 
-def _unscreened(prepared: _Prepared) -> Prediction:
+def _unscreened(prepared: _Prepared, frame: int, reason: Reason | None) -> Prediction:
     return Prediction(
         sop_instance_uid=_text(prepared.header, "SOPInstanceUID"),
         content_sha256=prepared.content_sha256,
-        frame=1,
+        frame=frame,
         status=ScreeningStatus.UNSCREENED,
-        reason=prepared.reason,
+        reason=reason,
     )
 
 
