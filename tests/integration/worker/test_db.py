@@ -1,5 +1,7 @@
 """The engine: durable, with readers that hold up no writer, and clear about URLs."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,12 @@ from worker.tables import Event
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> Database:
+def sqlite(tmp_path: Path) -> Iterator[Database]:
     """The embedded default."""
     database = Database(f"sqlite:///{tmp_path / 'test.sqlite'}")
     migrate(database)
-    return database
+    yield database
+    database.dispose()
 
 
 def test_sqlite_keeps_what_is_committed(sqlite: Database) -> None:
@@ -30,9 +33,7 @@ def test_sqlite_keeps_what_is_committed(sqlite: Database) -> None:
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "auto_vacuum": 2}
 
 
-def test_sqlite_readers_and_a_writer_do_not_wait_for_each_other(
-    sqlite: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sqlite_readers_and_a_writer_do_not_wait_for_each_other(sqlite: Database) -> None:
     """The worklist is read while a transaction writes, and sees what was committed before."""
     with sqlite.begin() as writer:
         writer.add(Event(at=NOW, kind="test", detail={}))
@@ -43,8 +44,27 @@ def test_sqlite_readers_and_a_writer_do_not_wait_for_each_other(
         assert reader.query(Event).count() == 1
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://host/db", "oracle://host/db"])
+def test_a_sqlite_writer_that_looks_first_is_not_thrown_out(sqlite: Database) -> None:
+    """A second writer waits from its beginning; else the first one's write would fail at once, on a stale view."""
+
+    def write() -> None:
+        with sqlite.begin() as session:
+            session.add(Event(at=NOW, kind="test", detail={}))
+
+    with ThreadPoolExecutor(1) as thread:
+        with sqlite.begin() as session:
+            assert session.query(Event).count() == 0
+            other = thread.submit(write)
+            wait([other], timeout=0.3)
+            session.add(Event(at=NOW, kind="test", detail={}))
+        other.result(timeout=20)
+    with sqlite.read() as session:
+        assert session.query(Event).count() == 2
+
+
+@pytest.mark.parametrize("url", ["hunter2", "mysql://user:hunter2@host/db"])
 def test_a_wrong_url_names_the_setting_and_hides_the_password(url: str) -> None:
     """The operator is told which key to mend."""
-    with pytest.raises(ConfigurationError, match=r"\Adatabase_url: "):
+    with pytest.raises(ConfigurationError, match=r"\Adatabase_url: ") as caught:
         Database(url)
+    assert "hunter2" not in str(caught.value)
