@@ -1,14 +1,15 @@
 """Work and outcomes of the score step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
 from worker.domain import ImageState
+from worker.model.judgement import STRANGE_FLAGGED_IMAGE, FrameJudgement
 from worker.repository.audit import record
 from worker.repository.claims import ClaimPolicy, claim
 from worker.tables import Image, PreparedImage, Score, Study
@@ -29,11 +30,7 @@ class FrameScore:
     """One frame's outcome. `activation_map` is float16 (7, 7), little endian bytes."""
 
     score_id: int
-    logit: float
-    probability: float
-    threshold: float
-    threshold_logit: float
-    flagged: bool
+    judgement: FrameJudgement
     activation_map: bytes
 
 
@@ -60,14 +57,12 @@ def claim_frames(
 def finish_frames(session: Session, scores: Sequence[FrameScore], *, model_version_id: int, now: datetime) -> None:
     """Write the scores that are still missing, and move images whose every frame is scored."""
     for score in scores:
-        values = {name: getattr(score, name) for name in FrameScore.__slots__ if name != "score_id"}
+        values = {**asdict(score.judgement), "activation_map": score.activation_map}
         statement = update(Score).where(Score.id == score.score_id, Score.scored_at.is_(None))
         session.execute(statement.values(**values, model_version_id=model_version_id, scored_at=now, lease_until=None))
     ids = [score.score_id for score in scores]
-    images = select(Score.image_id).where(Score.id.in_(ids))
-    unscored = exists().where(Score.image_id == Image.id, Score.scored_at.is_(None))
-    done = update(Image).where(Image.id.in_(images), Image.state == ImageState.PREPARED, ~unscored)
-    session.execute(done.values(state=ImageState.SCORED), execution_options={"synchronize_session": False})
+    for image_id in session.scalars(select(Score.image_id).where(Score.id.in_(ids)).distinct()).all():
+        _finish_image(session, image_id)
 
 
 def fail_frames(session: Session, score_ids: Sequence[int], reason: Reason, now: datetime) -> None:
@@ -82,3 +77,21 @@ def fail_frames(session: Session, score_ids: Sequence[int], reason: Reason, now:
         )
         uid = session.get_one(Study, image.study_id).study_instance_uid
         record(session, "image-failed", now, uid, image_id=image_id, reason=reason)
+
+
+def _finish_image(session: Session, image_id: int) -> None:
+    # Move an image whose every frame is scored: out of scope if no frame looks like a chest film.
+    frames = session.execute(
+        select(Score.scored_at, Score.strange, Score.flagged).where(Score.image_id == image_id)
+    ).all()
+    if any(frame.scored_at is None for frame in frames):
+        return
+    image = session.get_one(Image, image_id)
+    if image.state != ImageState.PREPARED:
+        return
+    if all(frame.strange and not frame.flagged for frame in frames):
+        image.state, image.reason = ImageState.OUT_OF_SCOPE, Reason.OUT_OF_SCOPE_IMAGE
+    else:
+        image.state = ImageState.SCORED
+        if any(frame.strange and frame.flagged for frame in frames):
+            image.warnings = [*image.warnings, STRANGE_FLAGGED_IMAGE]
