@@ -1,6 +1,6 @@
 # What a user and a developer of cxr-triage type. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint secrets audit bench docs constraints
+.PHONY: help setup demo test nightly lint secrets audit bench docs constraints
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -29,7 +29,10 @@ demo: $(INSTALLED)  ## run the main job on drawn films, or on yours: make demo D
 test: $(INSTALLED)  ## set up what is missing, Debian packages of real peers included, and pass every check
 	.ci/install-debian-packages
 	$(MAKE) --no-print-directory lint
-	$(BIN)/pytest -m 'not nightly' $(PYTEST_ARGS)
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+nightly: $(INSTALLED)  ## pass the long checks that `make test` leaves out
+	$(BIN)/pytest -m nightly $(PYTEST_ARGS)
 
 lint: $(INSTALLED)  ## style, types, import contracts, secrets
 	$(BIN)/ruff check

@@ -16,6 +16,7 @@ imagecodecs; its OpenJPH, 40 ms, complains past every handler), or is under the 
 """
 
 import io
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -37,7 +38,18 @@ from dicom_io.errors import OversizedImageError, PixelDecodeError, UnsupportedTr
 _COVER_MARGIN = 1.5
 _MAX_SCANNED_PIXELS = 10**9
 _REDUCIBLE = frozenset((uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K))
-_FAULTS = (RuntimeError, ValueError, OSError, TypeError, MemoryError)
+# What decoders raise at damaged data; Pillow reads its headers with assertions and unguarded indices.
+_FAULTS = (
+    AssertionError,
+    IndexError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 Decoder = Callable[[bytes, PixelDescription], NDArray[Any]]
 

@@ -14,6 +14,18 @@ from dicom_io.errors import OversizedImageError, PixelDecodeError
 
 _START_OF_SCAN = b"\xff\xda"  # a progressive JPEG has one per pass over the picture
 _MAX_SCANNED_PIXELS = 10**9
+# What Pillow raises at damaged data.
+_FAULTS = (
+    AssertionError,
+    EOFError,
+    LookupError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
@@ -41,7 +53,7 @@ def read_raster(raw: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
             return _decode(raw)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise OversizedImageError("The picture has more pixels than the limit.") from error
-    except (OSError, ValueError, SyntaxError, EOFError, TypeError, KeyError, struct.error, zlib.error) as error:
+    except _FAULTS as error:
         raise PixelDecodeError(f"The picture cannot be decoded ({type(error).__name__}).") from error
 
 

@@ -72,11 +72,16 @@ def gradient(rows: int = 60, columns: int = 80, top: int = 4095) -> NDArray[np.u
     return np.asarray(np.clip((plane + grain) * top, 0, top).astype(np.uint16))
 
 
-def encoded_films(rows: int = 60, columns: int = 80) -> dict[str, Dataset]:
-    """One film in every coding, by transfer syntax; 8 bits where the coding has no more."""
-    words = gradient(rows, columns)
+def encoded_films(words: NDArray[np.uint16], **attributes: object) -> dict[str, Dataset]:
+    """One film in every coding, by transfer syntax; 8 bits where the coding has no more.
+
+    Args:
+        words: a film of 12 bits.
+        attributes: by keyword, for every film.
+    """
+    rows, columns = words.shape
     bytes_8 = (words >> 4).astype(np.uint8)
-    whole = {"Rows": rows, "Columns": columns}
+    whole = {"Rows": rows, "Columns": columns} | attributes
     streams = {
         uid.JPEGExtended12Bit: imagecodecs.jpeg_encode(words, level=95, bitspersample=12),
         uid.JPEGLossless: imagecodecs.ljpeg_encode(words, bitspersample=12),
@@ -101,7 +106,7 @@ def encoded_films(rows: int = 60, columns: int = 80) -> dict[str, Dataset]:
     }
     films = {syntax: film(encapsulate([bytes(stream)]), **whole) for syntax, stream in streams.items()}
     baseline = bytes(imagecodecs.jpeg_encode(bytes_8, level=95))
-    films[uid.JPEGBaseline8Bit] = film(encapsulate([baseline]), **whole, **GREY_8)
+    films[uid.JPEGBaseline8Bit] = film(encapsulate([baseline]), **(GREY_8 | whole))
     for syntax in NATIVE:
-        films[syntax] = film(words)
+        films[syntax] = film(words, **attributes)
     return films

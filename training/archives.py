@@ -15,6 +15,15 @@ _SPLITS = ("train", "val", "test")
 _DISPLAY_VALUES = np.resize(np.arange(256, dtype=np.uint8), 65_536)  # 8-bit grey levels are what is seen
 
 
+def archive_parts(archive: Path) -> list[str]:
+    """Names of the archive's parts, of train, val and test.
+
+    Raises:
+        DataError: if the file is no archive.
+    """
+    return [name for name in _SPLITS if f"{name}_images" in _arrays(archive)]
+
+
 def archive_cases(archive: Path, split: str | None) -> list[Case]:
     """List the films of an archive; every film is a patient of its own, as the layout names none.
 
@@ -25,7 +34,7 @@ def archive_cases(archive: Path, split: str | None) -> list[Case]:
     Raises:
         DataError: if the file is no such archive, has no such split, or a label is neither 0 nor 1.
     """
-    splits = [name for name in _SPLITS if split in (None, name) and f"{name}_images" in _arrays(archive)]
+    splits = [name for name in archive_parts(archive) if split in (None, name)]
     if not splits:
         raise DataError(f"{archive} has no arrays {split or 'train'}_images and {split or 'train'}_labels")
     return [case for name in splits for case in _cases(archive, name)]

@@ -12,9 +12,11 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from dicom_io.errors import DicomIoError
 from training import fitting
+from training.auditing import audit_parts
+from training.calibrating import calibrate as recalibrate
 from training.checkpoints import resume
 from training.config import load_recipe, recipe_names
-from training.datasets import find_cases
+from training.datasets import find_cases, find_parts
 from training.errors import CheckpointError, TrainingError
 from training.evaluation import Metrics
 from training.films import join_films
@@ -88,12 +90,50 @@ def evaluate(
 ) -> None:
     """Judge a model on labelled films: writes metrics.json and scores.csv."""
     with _one_line_errors():
-        directory = default_directory() if model == "default" else Path(model)
         with _steps("reading films", len(find_cases(data, "test"))) as advance:
-            metrics, unreadable = evaluate_model(directory, data, output, _device(device), advance)
+            metrics, unreadable = evaluate_model(_directory(model), data, output, _device(device), advance)
         for film in unreadable:
             _tell(f"left out, cannot be read: {film.name} ({film.cause})")
         _tell_metrics(metrics, output)
+
+
+@app.command()
+def calibrate(
+    data: Annotated[Path, typer.Option(help="Labelled films of the site: folders, .csv or .npz.", exists=True)],
+    output: OutputOption,
+    site: Annotated[str, typer.Option(help="Short name of the site; becomes part of the version.")],
+    model: Annotated[str, typer.Option(help="Version directory, or default: the one that ships.")] = "default",
+    sensitivity: Annotated[float, typer.Option(min=0.5, max=0.999, help="Least sensitivity to promise.")] = 0.98,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Confidence of the promise.")] = 0.95,
+) -> None:
+    """Certify the threshold again on a site's own films; refuses where they are too few."""
+    with _one_line_errors():
+        with _steps("reading films", len(find_cases(data))) as advance:
+            card = recalibrate(
+                _directory(model), data, output, site=site, target=sensitivity, confidence=confidence, advance=advance
+            )
+        _tell_card(card, output)
+
+
+@app.command()
+def audit(
+    data: Annotated[Path, typer.Option(help="Class folders, .csv manifest or .npz.", exists=True)],
+    output: Annotated[Path | None, typer.Option(help="JSON file for the whole audit.")] = None,
+) -> None:
+    """Look for leaks between the parts of a data set, and for shortcuts to its labels."""
+    with _one_line_errors():
+        parts = find_parts(data)
+        with _steps("reading films", sum(len(cases) for cases in parts.values())) as advance:
+            found, unreadable = audit_parts(parts, advance)
+        for film in unreadable:
+            _tell(f"left out, cannot be read: {film.name} ({film.cause})")
+        if output:
+            output.write_text(found.model_dump_json(indent=2) + "\n")
+        typer.echo("\n".join(found.lines()))
+
+
+def _directory(model: str) -> Path:
+    return default_directory() if model == "default" else Path(model)
 
 
 def _tell_metrics(metrics: Metrics, output: Path) -> None:

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from training.archives import archive_cases
+from training.archives import archive_cases, archive_parts
 from training.cases import CLASSES, Case
 from training.errors import DataError
 from training.patients import patient_of
@@ -30,15 +30,14 @@ def find_cases(data: Path, split: str | None = None) -> list[Case]:
     return sorted(cases, key=lambda case: case.name)
 
 
-def require_both_classes(cases: list[Case], data: Path) -> None:
-    """Refuse data from which nothing can be learned.
+def find_parts(data: Path) -> dict[str, list[Case]]:
+    """List the labelled films of every part of a data set, by the part's name; `all` where it is not divided.
 
     Raises:
-        DataError: if one of the two classes has no case.
+        DataError: as `find_cases`.
     """
-    for label, name in enumerate(CLASSES):
-        if all(case.label != label for case in cases):
-            raise DataError(f"{data} holds no {name} film; both classes are needed")
+    names = _part_names(data)
+    return {name: find_cases(data, name) for name in names} if names else {"all": find_cases(data)}
 
 
 def _find(data: Path, split: str | None) -> list[Case]:
@@ -49,6 +48,14 @@ def _find(data: Path, split: str | None) -> list[Case]:
     if not data.is_dir():
         raise DataError(f"{data} is no folder, .csv or .npz")
     return _class_folders(data, split)
+
+
+def _part_names(data: Path) -> list[str]:
+    if data.suffix == ".csv":
+        return list(dict.fromkeys(row["split"] for row in _rows(data) if row.get("split")))
+    if data.suffix == ".npz":
+        return archive_parts(data)
+    return [] if _has_classes(data) or not data.is_dir() else sorted(p.name for p in data.iterdir() if _has_classes(p))
 
 
 def _class_folders(data: Path, split: str | None) -> list[Case]:
@@ -76,11 +83,7 @@ def _has_classes(folder: Path) -> bool:
 
 
 def _manifest(manifest: Path, split: str | None) -> list[Case]:
-    try:
-        with manifest.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the manifest {manifest}: {error}") from None
+    rows = _rows(manifest)
     if rows and not {"path", "label"} <= rows[0].keys():
         raise DataError(f"{manifest} needs the columns path and label, it has: {', '.join(rows[0])}")
     wanted = [row for row in rows if split is None or row.get("split") in (None, "", split)]
@@ -90,6 +93,14 @@ def _manifest(manifest: Path, split: str | None) -> list[Case]:
         raise DataError(f"{manifest} lists {len(missing)} files that are not there, first: {missing[0]}")
     _refuse_leaks(manifest, rows)
     return cases
+
+
+def _rows(manifest: Path) -> list[dict[str, str]]:
+    try:
+        with manifest.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the manifest {manifest}: {error}") from None
 
 
 def _row(manifest: Path, line: int, row: dict[str, str]) -> Case:

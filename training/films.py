@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,13 +100,20 @@ def split_films(films: Films, *, share: float, seed: int, kept_out: Sequence[str
     Returns:
         Training films and validation films.
     """
+    everyone = dict(
+        zip(films.patients.tolist(), merge_identical(films.patients.tolist(), films.hashes.tolist()), strict=True)
+    )
+    barred = {everyone[patient] for patient in kept_out if patient in everyone}
+    distinct = without_duplicates(films)
+    wanted = distinct.take(~np.isin(distinct.patients, list(barred)))
+    held_out = np.array([is_held_out(patient, share, seed) for patient in wanted.patients.tolist()], dtype=np.bool_)
+    return wanted.take(~held_out), wanted.take(held_out)
+
+
+def without_duplicates(films: Films) -> Films:
+    """Keep the first of identical pictures, and give patients who share one a common key."""
     merged = np.array(merge_identical(films.patients.tolist(), films.hashes.tolist()))
-    barred = set(merged[np.isin(films.patients, list(kept_out))].tolist())
-    rows = [row for row in first_of_each(films.hashes.tolist()) if merged[row] not in barred]
-    held_out = [is_held_out(str(merged[row]), share, seed) for row in rows]
-    apart = np.array(held_out, dtype=np.bool_)
-    grouped = Films(films.pixels, films.labels, merged, films.names, films.hashes).take(rows)
-    return grouped.take(~apart), grouped.take(apart)
+    return replace(films, patients=merged).take(first_of_each(films.hashes.tolist()))
 
 
 def join_films(parts: Sequence[Films]) -> Films:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from training.cases import CLASSES
+from training.certifying import Judged
 from training.checkpoints import Run, resume, save_checkpoint
 from training.config import Recipe
 from training.datasets import find_cases
@@ -17,7 +18,7 @@ from training.errors import DataError
 from training.evaluation import auc
 from training.films import Films, join_films, load_films, split_films
 from training.loop import evaluate, new_run, train_one_epoch
-from training.publishing import Judged, publish
+from training.publishing import publish
 from worker.model.artifact import ModelCard
 from worker.model.input_spec import InputSpec
 from worker.model.network import Network

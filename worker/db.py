@@ -69,7 +69,9 @@ def _create_sqlite_engine(url: str) -> Engine:
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver must not begin by itself; _begin_sqlite does
-    for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):  # later it does nothing, but waits for writers
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

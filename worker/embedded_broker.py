@@ -64,13 +64,20 @@ class Channel(filesystem.Channel):  # type: ignore[misc]
             path.rename(taken)
         except FileNotFoundError:  # another worker was faster
             return None
-        payload = _message(taken.read_bytes())
-        if payload is None:
+        payload = _parse(taken)
+        if payload is None or not self._is_message(payload):
             _log.warning("broker-file-set-aside", file=path.name)
             taken.rename(Path(self.processed_folder) / path.name)
-        else:
-            taken.unlink()
+            return None
+        taken.unlink()
         return payload
+
+    def _is_message(self, payload: dict[str, Any]) -> bool:
+        try:
+            self.Message(payload, channel=self)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return False
+        return True
 
 
 class Transport(filesystem.Transport):  # type: ignore[misc]
@@ -85,9 +92,9 @@ def _queue_of(name: str) -> str | None:
     return parts[1] if len(parts) == 3 and parts[0] and parts[2] == "msg" else None
 
 
-def _message(raw: bytes) -> dict[str, Any] | None:
+def _parse(path: Path) -> dict[str, Any] | None:
     try:
-        payload = loads(raw)
-    except ValueError:
+        payload = loads(path.read_bytes())
+    except (OSError, RecursionError, ValueError):  # a folder that is called like a message, for instance
         return None
-    return payload if isinstance(payload, dict) and "body" in payload and "properties" in payload else None
+    return payload if isinstance(payload, dict) else None

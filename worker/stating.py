@@ -41,6 +41,8 @@ class Speaker:
     def state_overdue(self, session: Session, study_id: int, now: datetime) -> bool:
         """Say that the study was not screened in time."""
         study = lock_study(session, study_id)
+        if _judge(session, study, overdue=False).reason is not Reason.PENDING:  # done between the search and the lock
+            return False
         return self._state(session, study, _judge(session, study, overdue=True), Stage.OVERDUE, now)
 
     def state_conclusion(self, session: Session, study_id: int, now: datetime) -> bool:

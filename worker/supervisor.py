@@ -38,6 +38,7 @@ class Child:
             if now >= self.restart_at:
                 self._start(now)
         elif self.process.poll() is not None:
+            _kill_group(self.process.pid)  # what it started and left behind, such as a pool without its master
             self._plan_restart(now, self.process.returncode)
 
     def _start(self, now: float) -> None:

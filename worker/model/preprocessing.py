@@ -1,7 +1,8 @@
 """From a radiograph to what the network sees; the only road, in serving and in training."""
 
-from itertools import pairwise
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,8 @@ def preprocess(radiograph: Radiograph, spec: InputSpec) -> NDArray[np.uint8]:
     """
     rows = _cells(radiograph.rows, radiograph.halvings, spec.size)
     columns = _cells(radiograph.columns, radiograph.halvings, spec.size)
-    prepared = np.stack([_resize(frame, radiograph.table, rows, columns) for frame in radiograph.frames])
+    table = radiograph.table.astype(np.float32)
+    prepared = np.stack([_resize(frame, table, rows, columns) for frame in radiograph.frames])
     if prepared.min() == prepared.max():
         raise UnsupportedObjectError("The picture is one grey level: it is empty, or its window misses its values.")
     return prepared
@@ -65,32 +67,32 @@ def _cells(length: int, halvings: int, size: int) -> NDArray[np.float64]:
 
 def _resize(
     frame: NDArray[np.uint8] | NDArray[np.uint16],
-    table: NDArray[np.uint8],
+    table: NDArray[np.float32],
     row_edges: NDArray[np.float64],
     column_edges: NDArray[np.float64],
 ) -> NDArray[np.uint8]:
-    averaged = np.empty((len(row_edges) - 1, frame.shape[1]), np.float32)
-    for row, (low, high) in enumerate(pairwise(row_edges)):
-        start, weights = _coverage(low, high)
-        strip = table.take(frame[start : start + len(weights)])  # (k, columns): the one look at these pixels
-        averaged[row] = weights @ strip.astype(np.float32)
-    return np.floor(_average_columns(averaged, column_edges) + 0.5).astype(np.uint8)
+    averaged = _average_rows(frame, row_edges, table.take)  # the one look at every pixel
+    averaged = _average_rows(np.ascontiguousarray(averaged.T), column_edges, lambda strip: strip).T
+    grey: NDArray[np.uint8] = np.floor(averaged + np.float32(0.5)).astype(np.uint8)
+    return grey
 
 
-def _coverage(low: float, high: float) -> tuple[int, NDArray[np.float32]]:
-    # The first sample of a cell, and the share of the cell that each of its samples covers.
-    start, stop = int(low), int(np.ceil(high))
-    samples = np.arange(start, stop)
+def _average_rows(
+    image: NDArray[Any], edges: NDArray[np.float64], look: Callable[[NDArray[Any]], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    # (cells, columns) from (rows, columns), strip by strip: what `look` makes of a strip stays in the cache.
+    averaged = np.empty((len(edges) - 1, image.shape[1]), np.float32)
+    for cell, (start, stop, shares) in enumerate(_coverage(edges)):
+        np.matmul(shares, look(image[start:stop]), out=averaged[cell])
+    return averaged
+
+
+def _coverage(edges: NDArray[np.float64]) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+    # Per cell its first sample, the one after its last, and the share of the cell that each of them covers.
+    low, high = edges[:-1, np.newaxis], edges[1:, np.newaxis]
+    starts, stops = np.floor(edges[:-1]).astype(np.int64), np.ceil(edges[1:]).astype(np.int64)
+    samples = starts[:, np.newaxis] + np.arange(np.max(stops - starts))
     covered = np.minimum(samples + 1, high) - np.maximum(samples, low)
-    return start, (covered / (high - low)).astype(np.float32)
-
-
-def _average_columns(image: NDArray[np.float32], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    # The integral up to each cell's edge, linear inside a sample; its differences are exact area sums.
-    rows, columns = image.shape
-    integral = np.zeros((rows, columns + 1))
-    np.cumsum(image, axis=1, out=integral[:, 1:], dtype=np.float64)
-    whole = np.minimum(edges.astype(np.int64), columns - 1)
-    at_edges = integral[:, whole] + (edges - whole) * image[:, whole]
-    averages: NDArray[np.float64] = np.diff(at_edges, axis=1) / np.diff(edges)
-    return averages
+    shares = (covered / (high - low)).astype(np.float32)
+    for cell, (start, stop) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True)):
+        yield start, stop, shares[cell, : stop - start]

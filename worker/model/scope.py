@@ -20,7 +20,6 @@ from safetensors.numpy import load, save
 from worker.errors import ModelError
 from worker.model.artifact import SCOPE_NAME, ModelCard
 
-
 SIDE = 14  # rows and columns of the thumbnail; divides 224
 _FLAT = 1.0  # grey levels added to the contrast, so that an empty picture is no division by zero
 
@@ -91,11 +90,13 @@ class ScopeStatistics:
         along = centred @ self.components.T  # (N, K)
         beside = np.square(centred).sum(axis=1) - np.square(along).sum(axis=1)
         squared = (np.square(along) / self.variances).sum(axis=1) + np.maximum(beside, 0) / self.residual_variance
-        return np.sqrt(squared).astype(np.float32)
+        distances: NDArray[np.float32] = np.sqrt(squared).astype(np.float32)
+        return distances
 
     def encode(self) -> bytes:
         """Return the statistics as a safetensors file."""
-        return save({name: np.ascontiguousarray(getattr(self, name)) for name in self.__slots__})
+        encoded: bytes = save({name: np.ascontiguousarray(getattr(self, name)) for name in self.__slots__})
+        return encoded
 
 
 def load_scope(directory: Path, card: ModelCard) -> ScopeStatistics:

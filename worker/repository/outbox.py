@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from worker.domain import DeliveryState, Flag, ScreeningResult
 from worker.repository.audit import record
 from worker.repository.claims import LONGEST_ERROR, ClaimPolicy, claim, is_running
 from worker.tables import Delivery, Image, Result
+
+_CLAIMING_DELIVERIES = 0x637872  # any number that nobody else uses in this database
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ def claim_delivery(session: Session, *, now: datetime, policy: ClaimPolicy) -> D
 
     One at a time per destination keeps their order, and lets a destination that never answers hold up one sender only.
     """
+    _claim_alone(session)
     other = aliased(Delivery)
     busy = exists().where(
         other.destination == Delivery.destination,
@@ -75,6 +78,12 @@ def retry_dead_deliveries(session: Session) -> int:
     dead = update(Delivery).where(Delivery.state == DeliveryState.DEAD)
     values = {"state": DeliveryState.PENDING, "attempts": 0, "not_before": None, "lease_until": None}
     return len(session.scalars(dead.values(values).returning(Delivery.id)).all())
+
+
+def _claim_alone(session: Session) -> None:
+    # Two claimers at once would each not see the other's lease and serve one destination; SQLite begins IMMEDIATE.
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(_CLAIMING_DELIVERIES)))
 
 
 def _headers(session: Session, study_id: int, flag: Flag) -> tuple[bytes, ...]:

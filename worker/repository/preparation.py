@@ -12,6 +12,7 @@ from worker.domain import ImageState, Origin
 from worker.repository.audit import record
 from worker.repository.claims import ClaimPolicy, claim
 from worker.repository.intake import insert_if_absent
+from worker.repository.results import lock_studies
 from worker.tables import Image, PreparedImage, Score, Study
 
 
@@ -86,12 +87,15 @@ def finish_image(
 
 
 def fail_exhausted_images(session: Session, image_ids: Sequence[int], now: datetime) -> None:
-    """Set images aside whose every attempt failed or killed its worker."""
+    """Set images aside whose every attempt failed or killed its worker, unless they moved on at the last moment."""
+    lock_studies(session, image_ids)
+    values = {"state": ImageState.FAILED, "reason": Reason.ATTEMPTS_EXHAUSTED, "lease_until": None}
     for image_id in image_ids:
-        image = session.get_one(Image, image_id)
-        image.state, image.reason = ImageState.FAILED, Reason.ATTEMPTS_EXHAUSTED
-        image.lease_until = None
-        uid = session.get_one(Study, image.study_id).study_instance_uid
+        waiting = update(Image).where(Image.id == image_id, Image.state == ImageState.RECEIVED)
+        study_id = session.scalar(waiting.values(**values).returning(Image.study_id))
+        if study_id is None:
+            continue
+        uid = session.get_one(Study, study_id).study_instance_uid
         record(session, "image-failed", now, uid, image_id=image_id, reason=Reason.ATTEMPTS_EXHAUSTED)
 
 

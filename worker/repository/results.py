@@ -30,6 +30,16 @@ def lock_study(session: Session, study_id: int) -> Study:
     return session.scalars(select(Study).where(Study.id == study_id).with_for_update()).one()
 
 
+def lock_studies(session: Session, image_ids: Sequence[int]) -> None:
+    """Take the images' studies for the rest of the transaction, in one order and before their images, as intake does.
+
+    Without it two workers that score the last two frames of an image at once would each see the other's as missing,
+    and nobody would move the image on.
+    """
+    studies = select(Image.study_id).where(Image.id.in_(image_ids))
+    session.execute(select(Study.id).where(Study.id.in_(studies)).order_by(Study.id).with_for_update())
+
+
 def quiet_studies(session: Session, *, now: datetime, quiet: timedelta, limit: int) -> Sequence[int]:
     """Return studies that can be concluded: nothing arrived for `quiet` and every image is terminal."""
     working = exists().where(Image.study_id == Study.id, Image.state.in_(WORKING_STATES))

@@ -12,6 +12,7 @@ from worker.domain import ImageState
 from worker.model.judgement import STRANGE_FLAGGED_IMAGE, FrameJudgement
 from worker.repository.audit import record
 from worker.repository.claims import ClaimPolicy, claim
+from worker.repository.results import lock_studies
 from worker.tables import Image, PreparedImage, Score, Study
 
 
@@ -56,19 +57,19 @@ def claim_frames(
 
 def finish_frames(session: Session, scores: Sequence[FrameScore], *, model_version_id: int, now: datetime) -> None:
     """Write the scores that are still missing, and move images whose every frame is scored."""
+    ids = [score.score_id for score in scores]
+    image_ids = _lock_images(session, ids)
     for score in scores:
         values = {**asdict(score.judgement), "activation_map": score.activation_map}
         statement = update(Score).where(Score.id == score.score_id, Score.scored_at.is_(None))
         session.execute(statement.values(**values, model_version_id=model_version_id, scored_at=now, lease_until=None))
-    ids = [score.score_id for score in scores]
-    for image_id in session.scalars(select(Score.image_id).where(Score.id.in_(ids)).distinct()).all():
+    for image_id in image_ids:
         _finish_image(session, image_id)
 
 
 def fail_frames(session: Session, score_ids: Sequence[int], reason: Reason, now: datetime) -> None:
     """Set the images of frames aside that cannot be scored, and end the work on all their frames."""
-    image_ids = session.scalars(select(Score.image_id).where(Score.id.in_(score_ids)).distinct()).all()
-    for image_id in image_ids:
+    for image_id in _lock_images(session, score_ids):
         image = session.get_one(Image, image_id)
         if image.state == ImageState.PREPARED:
             image.state, image.reason = ImageState.FAILED, reason
@@ -77,6 +78,12 @@ def fail_frames(session: Session, score_ids: Sequence[int], reason: Reason, now:
         )
         uid = session.get_one(Study, image.study_id).study_instance_uid
         record(session, "image-failed", now, uid, image_id=image_id, reason=reason)
+
+
+def _lock_images(session: Session, score_ids: Sequence[int]) -> Sequence[int]:
+    image_ids = session.scalars(select(Score.image_id).where(Score.id.in_(score_ids)).distinct()).all()
+    lock_studies(session, image_ids)
+    return image_ids
 
 
 def _finish_image(session: Session, image_id: int) -> None:

@@ -74,7 +74,9 @@ MUTATIONS: tuple[Mutation, ...] = (
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     """A film in every coding, as PNG and JPEG, and the small real files where they are at hand."""
     folder = tmp_path_factory.mktemp("seeds")
-    contents = [save(film, folder / f"{syntax}.dcm", syntax).read_bytes() for syntax, film in encoded_films().items()]
+    contents = [
+        save(film, folder / f"{syntax}.dcm", syntax).read_bytes() for syntax, film in encoded_films(gradient()).items()
+    ]
     for kind in ("PNG", "JPEG"):
         stream = io.BytesIO()
         Image.fromarray((gradient() >> 4).astype(np.uint8)).save(stream, kind)

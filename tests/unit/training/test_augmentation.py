@@ -27,7 +27,7 @@ def _augment(films: torch.Tensor, settings: AugmentationSettings, seed: int = 1)
 def test_without_ranges_nothing_changes(films: torch.Tensor) -> None:
     """With every range closed the film comes through, but for its edge, which fades into the black around it."""
     inside = (slice(None), slice(1, -1), slice(1, -1))
-    torch.testing.assert_close(_augment(films, NONE)[inside], films[inside].float() / 255, atol=0.02, rtol=0)
+    torch.testing.assert_close(_augment(films, NONE)[inside], films[inside].float() / 255, atol=0.03, rtol=0)
 
 
 def test_the_same_seed_gives_the_same_pictures_and_another_others(films: torch.Tensor) -> None:

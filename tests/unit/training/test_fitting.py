@@ -76,7 +76,7 @@ def test_every_epoch_has_its_row(unbroken: Path) -> None:
 
 def test_a_few_steps_learn_something(parts: fitting.Parts) -> None:
     """On films whose classes differ plainly the loss falls by a fifth within two dozen steps."""
-    recipe = RECIPE.model_copy(update={"phases": (Phase(size=32, epochs=8),)})
+    recipe = RECIPE.model_copy(update={"phases": (Phase(size=64, epochs=8),), "learning_rate": 3e-4})
     run, losses = new_run(recipe, InputSpec(), CPU), []
     for run.epoch in range(recipe.epochs):
         losses.append(train_one_epoch(run, parts.training["drawn"], recipe, CPU))

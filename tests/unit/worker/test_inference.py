@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from dicom_io.phantom import self_test_pixels
 from worker.errors import ConfigurationError, ModelError
@@ -12,6 +13,7 @@ from worker.model.artifact import default_directory
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     """The shipped model on the CPU."""
+    torch.set_num_threads(1)  # where cores are shared, a second thread burns its core waiting
     return load_engine(default_directory(), device="cpu")
 
 

@@ -1,0 +1,132 @@
+"""Real databases, and a service whose clock and wake-ups the test holds in its hands."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.servers.postgres import PostgresServer
+from tests.studies import NOW, put_in_service
+from worker.db import Database
+from worker.queues import Queue
+from worker.repository.model_versions import Champion
+from worker.schema import migrate
+from worker.service import Service
+from worker.settings import Settings
+from worker.tables import Base
+
+
+@dataclass
+class Clock:
+    """A clock that stands until it is moved."""
+
+    time: datetime = NOW
+
+    def __call__(self) -> datetime:
+        """The time it shows."""
+        return self.time
+
+    def advance(self, **duration: float) -> None:
+        """Move it, also backwards; keywords as of `timedelta`."""
+        self.time += timedelta(**duration)
+
+
+@dataclass
+class Wakes:
+    """The wake-ups that were sent; `watch` is called at each, to see what stands at that moment."""
+
+    queues: list[Queue] = field(default_factory=list)
+    watch: Callable[[], None] = lambda: None
+
+    def __call__(self, queue: Queue) -> None:
+        """Take a wake-up."""
+        self.watch()
+        self.queues.append(queue)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Database]:
+    """A database whose connections end with the block."""
+    database = Database(url)
+    try:
+        yield database
+    finally:
+        database.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database of each kind without a table."""
+    sqlite = f"sqlite:///{tmp_path / 'test.sqlite'}"
+    with opened(sqlite if request.param == "sqlite" else request.getfixturevalue("postgres_url")) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def _migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("sqlite") / "migrated.sqlite"
+    with opened(f"sqlite:///{file}") as database:
+        migrate(database)
+    return file
+
+
+@pytest.fixture(scope="session")
+def _migrated_postgres(_postgres: PostgresServer) -> Iterator[str]:
+    with _postgres.database() as url:
+        with opened(url) as database:
+            migrate(database)
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a migrated database of each kind, without a row; migrated once for all tests, as that takes longest."""
+    if request.param == "sqlite":
+        file = shutil.copy(request.getfixturevalue("_migrated_sqlite"), tmp_path / "test.sqlite")
+        return f"sqlite:///{file}"
+    url: str = request.getfixturevalue("_migrated_postgres")
+    with opened(url) as database, database.begin() as session:
+        session.execute(text(f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY"))
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A migrated database of each kind, without a row."""
+    with opened(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+def champion(database: Database) -> Champion:
+    """A model in service."""
+    return put_in_service(database)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The service's clock."""
+    return Clock()
+
+
+@pytest.fixture
+def wakes() -> Wakes:
+    """The service's wake-ups."""
+    return Wakes()
+
+
+@pytest.fixture
+def service(database: Database, clock: Clock, wakes: Wakes, tmp_path: Path) -> Callable[..., Service]:
+    """Call it with settings for a service on the database, the clock and the wake-ups of this test."""
+
+    def build(*, on: Database = database, **settings: Any) -> Service:
+        values = {"data_dir": tmp_path / "data", "min_free_bytes": 0, **settings}
+        return Service(settings=Settings(**values), database=on, wake=wakes, now=clock)
+
+    return build

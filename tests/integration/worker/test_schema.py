@@ -1,0 +1,154 @@
+"""The tables as the migrations make them, on both kinds of database."""
+
+from datetime import UTC, timedelta, timezone
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, Inspector, inspect, text
+from sqlalchemy.exc import IntegrityError
+
+from tests.studies import NOW, rolled_back
+from worker.db import Database
+from worker.errors import ConfigurationError
+from worker.schema import migrate, require_current
+from worker.tables import Base, Event, ModelVersion
+
+TABLES = {"studies", "images", "prepared_images", "scores", "results", "deliveries", "model_versions", "events"}
+
+
+def describe(inspector: Inspector, schema: str | None) -> dict[str, Any]:
+    """Everything that the database knows of the tables, in a form that can be compared."""
+
+    def named(entries: list[Any]) -> list[str]:
+        return sorted(
+            f"{e['name']} {e['column_names']} {e['unique']} {[str(o) for o in e.get('dialect_options', {}).values()]}"
+            for e in entries
+        )
+
+    def columns(table: str) -> list[str]:
+        return sorted(f"{c['name']} {c['type']} {c['nullable']}" for c in inspector.get_columns(table, schema))
+
+    def keys(table: str) -> list[str]:
+        return sorted(
+            f"{key['constrained_columns']} {key['referred_table']} {key['referred_columns']}"
+            for key in inspector.get_foreign_keys(table, schema)
+        )
+
+    return {
+        table: (
+            columns(table),
+            keys(table),
+            inspector.get_pk_constraint(table, schema)["constrained_columns"],
+            sorted(str(unique["column_names"]) for unique in inspector.get_unique_constraints(table, schema)),
+            named(inspector.get_indexes(table, schema)),
+        )
+        for table in inspector.get_table_names(schema)
+        if table != "alembic_version"
+    }
+
+
+def create_from_metadata(connection: Connection) -> str | None:
+    """Make the tables as the code declares them, beside the migrated ones or in their place; returns their schema."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("CREATE SCHEMA declared"))
+        Base.metadata.create_all(connection.execution_options(schema_translate_map={None: "declared"}))
+        return "declared"
+    Base.metadata.drop_all(connection)
+    Base.metadata.create_all(connection)
+    return None
+
+
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+def test_migrating_an_empty_database_gives_the_declared_tables(empty_database: Database) -> None:
+    """Columns, types, keys, unique constraints and partial indexes are those of `worker.tables`, no more, no less."""
+    migrate(empty_database)
+    with empty_database.engine.begin() as connection:
+        migrated = describe(inspect(connection), None)
+        schema = create_from_metadata(connection)
+        declared = describe(inspect(connection), schema)
+    assert set(migrated) == TABLES
+    assert migrated == declared
+
+
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
+def test_alembic_finds_nothing_to_add(database: Database) -> None:
+    """Nobody changed the tables and forgot the migration; indexes on expressions, which it misreads, aside."""
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        differences = [str(difference) for difference in compare_metadata(context, Base.metadata)]
+    assert [difference for difference in differences if "_work'" not in difference] == []
+
+
+def work_indexes(connection: Connection) -> list[str]:
+    """The definitions of the indexes that claims go through, as the database itself prints them."""
+    source = (
+        "SELECT indexdef FROM pg_indexes WHERE indexname LIKE 'ix_%_work' ORDER BY indexname"
+        if connection.dialect.name == "postgresql"
+        else "SELECT sql FROM sqlite_master WHERE type = 'index' AND name LIKE 'ix_%_work' ORDER BY name"
+    )
+    return [row[0] for row in connection.execute(text(source))]
+
+
+def test_claims_go_through_partial_indexes_in_the_order_of_the_work(database: Database) -> None:
+    """The indexes on expressions, which inspection skips: most urgent first, and only what is still to be done."""
+    with database.engine.connect() as connection:
+        deliveries, images, scores = work_indexes(connection)
+    for definition, condition in ((deliveries, "pending"), (images, "received"), (scores, "scored_at IS NULL")):
+        assert "urgency DESC, id" in definition
+        assert condition in definition.partition("WHERE")[2]
+
+
+def test_migrating_twice_changes_nothing(database: Database) -> None:
+    """Every start of `serve` migrates; rows stay."""
+    with database.begin() as session:
+        session.add(Event(at=NOW, kind="test", detail={}))
+    migrate(database)
+    require_current(database)
+    with database.read() as session:
+        assert session.query(Event).count() == 1
+
+
+def test_a_database_of_another_level_is_refused(empty_database: Database) -> None:
+    """Neither an empty database nor one of a later version is worked on; the operator is told what to run."""
+    with pytest.raises(ConfigurationError, match=r"at level none.*cxr-triage migrate"):
+        require_current(empty_database)
+    migrate(empty_database)
+    with empty_database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigurationError, match="at level 9999"):
+        require_current(empty_database)
+
+
+def test_at_most_one_model_is_the_champion(database: Database) -> None:
+    """The database itself refuses a second one, and lets any number of former ones be."""
+
+    def model(number: int, *, champion: bool) -> ModelVersion:
+        return ModelVersion(
+            sha256=str(number) * 64, name="m", version=str(number), location="x", champion=champion, registered_at=NOW
+        )
+
+    with database.begin() as session:
+        session.add_all([model(1, champion=False), model(2, champion=False), model(3, champion=True)])
+    with pytest.raises(IntegrityError), database.begin() as session:
+        session.add(model(4, champion=True))
+
+
+def test_times_come_back_aware_and_equal(database: Database) -> None:
+    """A time with another zone's offset is the same instant, in UTC, on a database that knows no zones too."""
+    vienna = NOW.astimezone(timezone(timedelta(hours=1)))
+    with database.begin() as session:
+        session.add(Event(at=vienna, kind="test", detail={}))
+    with database.read() as session:
+        read = session.query(Event).one().at
+    assert (read, read.tzinfo) == (NOW, UTC)
+
+
+def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
+    """An exception inside the block undoes what the block wrote."""
+    with rolled_back(database) as session:
+        session.add(Event(at=NOW, kind="test", detail={}))
+    with database.read() as session:
+        assert session.query(Event).count() == 0
