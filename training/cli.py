@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from training.datasets import find_cases, find_parts
 from training.errors import CheckpointError, TrainingError
 from training.evaluation import Metrics
 from training.films import join_films
-from training.judging import evaluate_model
+from training.judging import evaluate_model, judge_promotion
 from training.loop import new_run
 from worker.errors import TriageError
 from worker.model.artifact import ModelCard, default_directory
@@ -130,6 +131,29 @@ def audit(
         if output:
             output.write_text(found.model_dump_json(indent=2) + "\n")
         typer.echo("\n".join(found.lines()))
+
+
+@app.command()
+def compare(
+    challenger: Annotated[Path, typer.Option(help="Version directory of the new model.", exists=True, file_okay=False)],
+    data: Annotated[Path, typer.Option(help="Locked cases: class folders, .csv or .npz.", exists=True)],
+    output: OutputOption,
+    champion: Annotated[str, typer.Option(help="Version directory, or default: the one that ships.")] = "default",
+    device: DeviceOption = "auto",
+) -> None:
+    """Judge a challenger against the champion on locked cases: writes promotion.json and a line in ledger.jsonl."""
+    with _one_line_errors():
+        now = datetime.now(UTC)
+        verdict = judge_promotion(_directory(champion), challenger, data, output, _device(device), judged_at=now)
+        typer.echo(
+            f"{verdict.cases} cases, {verdict.positive_patients} positive patients: {verdict.sensitivity_lost} lost, "
+            f"{verdict.sensitivity_gained} gained, sensitivity changes by at least "
+            f"{verdict.sensitivity_difference_at_least:+.4f}, specificity by {verdict.specificity_difference:+.4f}, "
+            f"AUC by {verdict.auc_difference:+.4f}"
+        )
+        better = f"better in {', '.join(verdict.better)}" if verdict.better else "better in nothing"
+        inferior = "not inferior" if verdict.not_inferior else "may be inferior"
+        typer.echo(f"{'promotable' if verdict.promotable else 'not promotable'}: {inferior}, {better}")
 
 
 def _directory(model: str) -> Path:

@@ -1,5 +1,6 @@
 """The score step: claim prepared frames, score them in one batch, and tell of a finding in the same transaction."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,15 +34,18 @@ class Scorer:
         work = self._claim()
         ready = [frame for frame in work if frame.pixels is not None]
         missing = [frame.score_id for frame in work if frame.pixels is None]
-        scores = self._score(ready) if ready else []
+        answers = self._score(ready) if ready else []
+        scores = [score for score in answers if math.isfinite(score.logit)]
+        nonsense = [score.score_id for score in answers if not math.isfinite(score.logit)]
         if not work:
             return False
         with self.service.database.begin() as session:
+            told = self._finish(session, ready, scores)  # first, as a failed frame ends the work on its image
             fail_frames(session, missing, Reason.NOT_PREPARED, self.service.now())
-            told = self._finish(session, ready, scores)
+            fail_frames(session, nonsense, Reason.NO_SCORE, self.service.now())
         if told:
             self.service.wake(Queue.DELIVER)
-        _log.info("scored", frames=len(ready), missing=len(missing), told=told)
+        _log.info("scored", frames=len(scores), missing=len(missing), nonsense=len(nonsense), told=told)
         return True
 
     def _claim(self) -> list[FrameWork]:

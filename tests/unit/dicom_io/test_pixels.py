@@ -1,10 +1,15 @@
-"""The window functions, value by value as the standard writes them."""
+"""Windows and look-up tables, value by value as the standard writes them."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import Dataset, uid
 
 from dicom_io.errors import UnsupportedObjectError
 from dicom_io.pixels import percentile_bounds, window
+from dicom_io.reader import read_radiograph
+from tests.films import film, gradient, save
 
 
 @pytest.mark.parametrize(
@@ -40,6 +45,20 @@ def test_window_that_is_none(center: float, width: float, function: str) -> None
     """A window that is too narrow, no number or of an unknown function is refused."""
     with pytest.raises(UnsupportedObjectError):
         window(np.zeros(3), center, width, function)
+
+
+@pytest.mark.parametrize("syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian])
+@pytest.mark.parametrize("bits", [8, 12])
+def test_look_up_table_as_bytes(bits: int, syntax: uid.UID, tmp_path: Path) -> None:
+    """LUT Data may be words in the byte order of the file, and entries of 8 bits may lie two in a word."""
+    words = np.linspace(0, 2**bits - 1, 4096).astype("<u2" if bits > 8 else np.uint8)
+    stored = np.frombuffer(words.tobytes(), "<u2").astype("<u2" if syntax.is_little_endian else ">u2")
+    item = Dataset()
+    item.LUTDescriptor, item.LUTData = [4096, 0, bits], stored.tobytes()
+    item["LUTDescriptor"].VR, item["LUTData"].VR = "US", "OW"
+    path = save(film(gradient(), VOILUTSequence=[item]), tmp_path / "f.dcm", syntax)
+    expected = np.floor(words.astype(float) / (2**bits - 1) * 255 + 0.5)
+    np.testing.assert_array_equal(read_radiograph(path).table[:4096], expected)
 
 
 def test_percentiles_of_a_histogram_are_those_of_the_pixels() -> None:

@@ -1,0 +1,137 @@
+"""The score step on both kinds of database, with a network whose answers the test chooses."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import zstandard
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from tests.integration.worker.conftest import Wakes
+from tests.studies import NOW, incoming, receive
+from worker.db import Database
+from worker.domain import ImageState
+from worker.inference import Scores
+from worker.model.artifact import ModelCard, default_directory, load_card
+from worker.queues import Queue
+from worker.repository.model_versions import Champion
+from worker.repository.preparation import ImageWork, Preparation, finish_image
+from worker.scoring import Scorer
+from worker.service import Service
+from worker.settings import FolderDestination
+from worker.stating import Speaker
+from worker.tables import Image, Result, Score
+
+BuildScorer = Callable[..., Scorer]
+
+
+@pytest.fixture(scope="module")
+def card() -> ModelCard:
+    """The shipped model's card."""
+    return load_card(default_directory())
+
+
+@dataclass
+class Network:
+    """Answers with the grey level of a film's first pixel as its logit; 255 is no number."""
+
+    card: ModelCard
+    batches: list[int]
+
+    def score(self, pixels: NDArray[np.uint8]) -> Scores:
+        """Score a batch."""
+        self.batches.append(len(pixels))
+        logits = pixels[:, 0, 0].astype(np.float32) - 100
+        logits[pixels[:, 0, 0] == 255] = np.nan
+        return Scores(logits, np.zeros((len(pixels), 7, 7), np.float16))
+
+
+@pytest.fixture
+def network(card: ModelCard) -> Network:
+    """The network."""
+    return Network(card, [])
+
+
+@pytest.fixture
+def scorer(service: Callable[..., Service], champion: Champion, network: Network) -> BuildScorer:
+    """Call it with settings for a scorer."""
+
+    def build(**settings: Any) -> Scorer:
+        folder = FolderDestination(kind="folder", name="flags", path="flags")  # type: ignore[arg-type]
+        speaker = Speaker(champion, (folder,), shadow=False)
+        return Scorer(service(**settings), network, speaker)  # type: ignore[arg-type]
+
+    return build
+
+
+def prepared(database: Database, card: ModelCard, films: dict[str, Sequence[int]]) -> None:
+    """Receive and prepare films, each frame of one grey level."""
+    for number, (film, levels) in enumerate(films.items()):
+        receive(database, incoming(film, study=f"2.25.{number + 1}"))
+        with database.begin() as session:
+            image = session.scalars(select(Image).where(Image.sop_instance_uid == film)).one()
+            size = card.input_spec.size
+            frames = tuple(zstandard.compress(np.full((size, size), level, np.uint8).tobytes()) for level in levels)
+            work = ImageWork(image.id, f"2.25.{number + 1}", image.content_sha256)
+            spec = card.input_spec.sha256
+            finish_image(session, work, Preparation(ImageState.PREPARED, frames), input_spec_sha256=spec, now=NOW)
+
+
+def states(database: Database) -> dict[str, str]:
+    """State of each film."""
+    with database.read() as session:
+        return {image.sop_instance_uid: image.state for image in session.scalars(select(Image))}
+
+
+def flags(database: Database) -> list[SimpleNamespace]:
+    """What was said."""
+    with database.read() as session:
+        return [SimpleNamespace(**json.loads(r.flag)) for r in session.scalars(select(Result).order_by(Result.id))]
+
+
+def test_films_are_scored_in_batches_and_a_finding_is_told(
+    database: Database, scorer: BuildScorer, network: Network, card: ModelCard, wakes: Wakes
+) -> None:
+    """At most a batch at a time; score and flag stand in one transaction, and delivery is woken after it."""
+    prepared(database, card, {"2.25.11": [0], "2.25.12": [200], "2.25.13": [1]})
+    step = scorer(batch_size=2)
+    wakes.watch = lambda: wakes.queues.extend([] if flags(database) else [Queue.SCORE])
+    assert [step.score_next_batch() for _ in range(3)] == [True, True, False]
+    assert network.batches == [2, 1]
+    (flag,) = flags(database)
+    assert (flag.study_instance_uid, flag.priority, flag.images[0]["logit"]) == ("2.25.2", "HIGH", 100.0)
+    assert set(states(database).values()) == {ImageState.SCORED}
+    assert wakes.queues == [Queue.DELIVER]
+
+
+def test_a_logit_that_is_no_number_says_nothing(database: Database, scorer: BuildScorer, card: ModelCard) -> None:
+    """The film is failed, never screened; the others of its batch are scored and told as usual."""
+    prepared(database, card, {"2.25.11": [255], "2.25.12": [200]})
+    assert scorer().score_next_batch()
+    assert states(database) == {"2.25.11": ImageState.FAILED, "2.25.12": ImageState.SCORED}
+    assert [flag.study_instance_uid for flag in flags(database)] == ["2.25.2"]
+
+
+def test_a_frame_that_fails_takes_no_finding_with_it(database: Database, scorer: BuildScorer, card: ModelCard) -> None:
+    """One frame of the image is no number, the other one is flagged: the image fails, and the finding is told."""
+    prepared(database, card, {"2.25.11": [255, 200]})
+    assert scorer().score_next_batch()
+    assert states(database) == {"2.25.11": ImageState.FAILED}
+    assert [flag.priority for flag in flags(database)] == ["HIGH"]
+
+
+def test_a_film_that_was_not_prepared_for_the_model_fails(
+    database: Database, scorer: BuildScorer, card: ModelCard
+) -> None:
+    """Its pixels are of another input spec: failed with its reason, and the network does not see it."""
+    other = card.model_copy(update={"input_spec": card.input_spec.model_copy(update={"size": 256})})
+    prepared(database, other, {"2.25.11": [200]})
+    assert scorer().score_next_batch()
+    assert states(database) == {"2.25.11": ImageState.FAILED}
+    with database.read() as session:
+        assert session.scalars(select(Score.logit)).one() is None
