@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.films import Films
 from training.certifying import Judged
+from training.films import Films
 from worker.model.artifact import ScopeGate, TurnedAway
 from worker.model.scope import ScopeStatistics
 
@@ -18,13 +18,14 @@ def fit_gate(training: Sequence[Films], judged: Sequence[Judged]) -> tuple[Scope
     """Describe the training films, and set the distance that at most `ACCEPTED_LOSS` of any judged set lies beyond.
 
     Args:
-        training: films that make the statistics; 65 at least.
+        training: films that make the statistics; fewer than 128 give fewer components than `COMPONENTS`.
         judged: films of other patients, each set held to the promise on its own.
 
     Returns:
         The statistics, and the gate with what it does to the judged sets.
     """
-    statistics = ScopeStatistics.fit(np.concatenate([films.pixels for films in training]), COMPONENTS)
+    pixels = np.concatenate([films.pixels for films in training])
+    statistics = ScopeStatistics.fit(pixels, min(COMPONENTS, len(pixels) // 2))
     distances = {each.cases: statistics.distances(each.films.pixels) for each in judged}
     largest = max(float(np.quantile(values, 1 - ACCEPTED_LOSS, method="higher")) for values in distances.values())
     gate = ScopeGate(

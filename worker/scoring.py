@@ -35,8 +35,8 @@ class Scorer:
         ready = [frame for frame in work if frame.pixels is not None]
         missing = [frame.score_id for frame in work if frame.pixels is None]
         answers = self._score(ready) if ready else []
-        scores = [score for score in answers if math.isfinite(score.logit)]
-        nonsense = [score.score_id for score in answers if not math.isfinite(score.logit)]
+        scores = [score for score in answers if math.isfinite(score.judgement.logit)]
+        nonsense = [score.score_id for score in answers if not math.isfinite(score.judgement.logit)]
         if not work:
             return False
         with self.service.database.begin() as session:

@@ -35,7 +35,8 @@ def thumbnails(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     count, size, _ = pixels.shape
     cell = size // SIDE
-    cells = pixels.reshape(count, SIDE, cell, SIDE, cell).mean(axis=(2, 4), dtype=np.float32).reshape(count, -1)
+    blocks = pixels.reshape(count, SIDE, cell, SIDE, cell)
+    cells = blocks.mean(axis=(2, 4), dtype=np.float32).reshape(count, SIDE * SIDE)
     centred = cells - cells.mean(axis=1, keepdims=True)
     flattened: NDArray[np.float32] = centred / (cells.std(axis=1, keepdims=True) + _FLAT)
     return flattened
