@@ -20,6 +20,7 @@ class Reason(StrEnum):
         return member
 
     # The file cannot be understood.
+    UNREADABLE_FILE = "unreadable-file", "The file could not be opened or read."
     NOT_AN_IMAGE = "not-an-image", "The file is neither DICOM nor PNG nor JPEG."
     TRUNCATED = "truncated", "The data set or a frame ends before its declared length."
     MISSING_ATTRIBUTE = "missing-attribute", "An attribute that identifies or describes the image is absent."

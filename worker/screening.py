@@ -1,6 +1,7 @@
 """Screening files in this process: no database, no queue, no PACS. One flag per file."""
 
 import hashlib
+import math
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from worker.model.judgement import STRANGE_FLAGGED_IMAGE, FrameJudgement, judge_
 from worker.model.preprocessing import preprocess
 from worker.triage import ImageOutcome, judge
 
+_NO_BYTES = hashlib.sha256().hexdigest()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScreenedFile:
@@ -32,14 +35,14 @@ class ScreenedFile:
     Attributes:
         path: as it was given.
         flag: what is said of it.
-        readable: whether the file could be read at all; an image that is out of scope can.
+        failed: whether a film may be in the file that was not screened; not so for an image that is out of scope.
         films: what the network saw, uint8 (frames, size, size); no frames where nothing was scored.
         activation_maps: float16 (frames, 7, 7), in units of the logit.
     """
 
     path: Path
     flag: Flag
-    readable: bool
+    failed: bool
     films: NDArray[np.uint8]
     activation_maps: NDArray[np.float16]
 
@@ -85,13 +88,13 @@ def screen_files(
         yield from _screen_batch([_prepare(path, engine.card) for path in batch], engine, now)
 
 
-def counts_as_unreadable(screened: ScreenedFile, named: Sequence[Path]) -> bool:
+def counts_as_lost(screened: ScreenedFile, named: Sequence[Path]) -> bool:
     """Tell whether a film may have been lost.
 
     A file without pixels that merely lies in a searched folder is no film; one that was named itself should have been.
     """
     harmless = screened.flag.reason in (Reason.NOT_AN_IMAGE, Reason.NO_PIXEL_DATA)
-    return not screened.readable and (screened.path in named or not harmless)
+    return screened.failed and (screened.path in named or not harmless)
 
 
 def _prepare(path: Path, card: ModelCard) -> _Prepared:
@@ -107,6 +110,8 @@ def _prepare(path: Path, card: ModelCard) -> _Prepared:
         films = preprocess(radiograph, card.input_spec)
     except ImageError as error:
         return _Prepared(path, _file_sha256(path), nothing, ImageState.FAILED, error.reason, header=header or Dataset())
+    except OSError:
+        return _Prepared(path, _NO_BYTES, nothing, ImageState.FAILED, Reason.UNREADABLE_FILE)
     warnings = (*suitability.warnings, *age_warnings(card, age_years(header)))
     return _Prepared(path, radiograph.content_sha256, films, warnings=warnings, header=header or Dataset())
 
@@ -119,13 +124,13 @@ def _screen_batch(batch: Sequence[_Prepared], engine: Engine, now: datetime) -> 
         start = rows.stop
         frames = zip(scores.logits[rows], scores.scope_distances[rows], strict=True)
         judgements = [judge_frame(engine.card, float(logit), float(distance)) for logit, distance in frames]
-        flag = _flag(prepared, judgements, engine.card, now)
-        readable = prepared.state is not ImageState.FAILED
-        yield ScreenedFile(prepared.path, flag, readable, prepared.films, scores.activation_maps[rows])
+        outcome = _outcome(prepared, judgements)
+        failed = outcome.state is ImageState.FAILED
+        flag = _flag(prepared, outcome, engine.card, now)
+        yield ScreenedFile(prepared.path, flag, failed, prepared.films, scores.activation_maps[rows])
 
 
-def _flag(prepared: _Prepared, judgements: Sequence[FrameJudgement], card: ModelCard, now: datetime) -> Flag:
-    outcome = _outcome(prepared, judgements)
+def _flag(prepared: _Prepared, outcome: ImageOutcome, card: ModelCard, now: datetime) -> Flag:
     verdict = judge([outcome])
     return Flag(
         result_uid=f"2.25.{uuid.uuid4().int}",  # PS3.5 B.2
@@ -149,10 +154,11 @@ def _flag(prepared: _Prepared, judgements: Sequence[FrameJudgement], card: Model
 
 def _outcome(prepared: _Prepared, judgements: Sequence[FrameJudgement]) -> ImageOutcome:
     if prepared.state is not ImageState.PREPARED:
-        return ImageOutcome(
-            prepared.state, prepared.reason, prepared.warnings, (_unscreened(prepared, prepared.reason),)
-        )
+        unscored = (_unscreened(prepared, 1, prepared.reason),)
+        return ImageOutcome(prepared.state, prepared.reason, prepared.warnings, unscored)
     predictions = tuple(_prediction(prepared, frame, said) for frame, said in enumerate(judgements, start=1))
+    if not all(math.isfinite(said.logit) for said in judgements):
+        return ImageOutcome(ImageState.FAILED, Reason.NO_SCORE, prepared.warnings, predictions)
     if not any(said.in_scope for said in judgements):
         return ImageOutcome(ImageState.OUT_OF_SCOPE, Reason.OUT_OF_SCOPE_IMAGE, prepared.warnings, predictions)
     strange = any(said.strange and said.flagged for said in judgements)
@@ -161,8 +167,10 @@ def _outcome(prepared: _Prepared, judgements: Sequence[FrameJudgement]) -> Image
 
 
 def _prediction(prepared: _Prepared, frame: int, said: FrameJudgement) -> Prediction:
+    if not math.isfinite(said.logit):
+        return _unscreened(prepared, frame, Reason.NO_SCORE)
     if not said.in_scope:
-        return _unscreened(prepared, Reason.OUT_OF_SCOPE_IMAGE, frame)
+        return _unscreened(prepared, frame, Reason.OUT_OF_SCOPE_IMAGE)
     return Prediction(
         sop_instance_uid=_text(prepared.header, "SOPInstanceUID"),
         content_sha256=prepared.content_sha256,
@@ -176,7 +184,7 @@ def _prediction(prepared: _Prepared, frame: int, said: FrameJudgement) -> Predic
     )
 
 
-def _unscreened(prepared: _Prepared, reason: Reason | None, frame: int = 1) -> Prediction:
+def _unscreened(prepared: _Prepared, frame: int, reason: Reason | None) -> Prediction:
     return Prediction(
         sop_instance_uid=_text(prepared.header, "SOPInstanceUID"),
         content_sha256=prepared.content_sha256,

@@ -146,3 +146,14 @@ def test_wrong_usage_is_one_line(tmp_path: Path, options: tuple[str, ...], messa
     assert result.exit_code == 2
     assert message in result.stderr
     assert result.stdout == ""
+
+
+def test_a_file_that_cannot_be_opened_has_its_line(tmp_path: Path) -> None:
+    """A dangling link is told as unreadable, and the films beside it are screened."""
+    (tmp_path / "gone.dcm").symlink_to(tmp_path / "nowhere")
+    Image.fromarray(self_test_pixels()).save(tmp_path / "film.png")
+    result = _screen(tmp_path, "--json", "-")
+    lines = _lines(result.stdout)
+    assert result.exit_code == 3
+    assert (lines["gone.dcm"]["status"], lines["gone.dcm"]["reason"]) == ("UNSCREENED", "unreadable-file")
+    assert lines["film.png"]["status"] == "SCREENED"

@@ -18,7 +18,7 @@ from worker.model.artifact import default_directory
 if TYPE_CHECKING:
     from worker.screening import ScreenedFile
 
-UNREADABLE = 3
+FILMS_LOST = 3
 
 
 def screen(
@@ -37,7 +37,7 @@ def screen(
     """Screen files and folders here and now; nothing is stored, nothing is sent.
 
     Every file gets its line. A film without a flag is not said to be normal. Exit code 0; 3 if a film could not be
-    read; 2 for wrong usage.
+    read or scored; 2 for wrong usage.
     """
     with one_line_errors(), ExitStack() as open_files:
         # Here, because the other commands must start without torch.
@@ -47,16 +47,16 @@ def screen(
         engine = load_engine(default_directory() if model == "default" else Path(model), device=device)
         outputs = open_outputs(open_files, json_file=json_file, csv_file=csv_file, prepared=prepared, cam=cam)
         files = screening.find_files(paths)
-        sentences, unreadable = [], 0
+        sentences, lost = [], 0
         for screened in _with_progress(screening.screen_files(files, engine, now=datetime.now(UTC)), len(files)):
             for write in outputs:
                 write(screened)
             sentences.append(sentence(screened))
-            unreadable += screening.counts_as_unreadable(screened, paths)
+            lost += screening.counts_as_lost(screened, paths)
     if STDOUT not in (json_file, csv_file):
         sys.stdout.writelines(f"{line}\n" for line in sentences)
-    if unreadable:
-        raise typer.Exit(UNREADABLE)
+    if lost:
+        raise typer.Exit(FILMS_LOST)
 
 
 def _with_progress(results: "Iterator[ScreenedFile]", total: int) -> "Iterator[ScreenedFile]":

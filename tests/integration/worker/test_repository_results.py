@@ -133,6 +133,9 @@ def test_a_study_is_overdue_once_per_revision_while_work_is_left(database: Datab
     assert overdue(database, after=31) == []
     assert (the_study(database).status, the_study(database).reason) == ("UNSCREENED", "overdue")
     assert the_study(database).concluded_revision == 0
+    receive(database, incoming("2.25.12"))
+    assert overdue(database, after=31) == [study_id(database)]
+    prepare(database, "2.25.12", state=ImageState.FAILED, reason=Reason.TRUNCATED)
     prepare(database, state=ImageState.FAILED, reason=Reason.TRUNCATED)
     assert overdue(database, after=99) == []
 
@@ -176,6 +179,27 @@ def test_a_finding_is_told_at_once_and_once(database: Database, champion: Champi
     assert (early["complete"], early["status"], early["reason"]) == (False, "UNSCREENED", "pending")
     assert (early["priority"], early["priority_reason"]) == ("HIGH", "finding")
     assert (the_study(database).priority, the_study(database).concluded_revision) == ("HIGH", 0)
+
+
+def test_a_study_that_is_raised_is_not_raised_again(database: Database, champion: Champion, speaker: Speaker) -> None:
+    """A further flagged film of a later revision waits for the conclusion: the reader has the study on top already."""
+    receive(database, incoming())
+    prepare(database)
+    score_everything(database, champion, flagged={"2.25.11"})
+    assert state(database, speaker.state_finding)
+    receive(database, incoming("2.25.12"))
+    prepare(database, "2.25.12")
+    score_everything(database, champion, flagged={"2.25.12"})
+    assert not state(database, speaker.state_finding)
+    assert state(database, speaker.state_conclusion)
+
+
+def test_no_result_lowers_a_priority(database: Database, champion: Champion) -> None:
+    """Whatever is appended without a priority leaves the study's where it is."""
+    receive(database, incoming())
+    say(database, champion, result(flagged=True), stage=Stage.EARLY)
+    say(database, champion, result(flagged=False))
+    assert (the_study(database).priority, the_study(database).priority_reason) == ("HIGH", "finding")
 
 
 def test_nothing_flagged_is_not_told_early(database: Database, champion: Champion, speaker: Speaker) -> None:
