@@ -25,6 +25,7 @@ from worker.domain import (
     Stage,
     Urgency,
 )
+from worker.model.judgement import FrameJudgement
 from worker.repository.claims import ClaimPolicy, claim
 from worker.repository.intake import IncomingImage, Receipt, record_image
 from worker.repository.model_versions import Champion, put_shipped_model_in_service
@@ -99,17 +100,18 @@ def prepare(
         return finish_image(session, ImageWork(*row), preparation, input_spec_sha256=INPUT_SPEC, now=at)
 
 
-def frame_score(score_id: int, *, flagged: bool = False) -> FrameScore:
+def frame_score(score_id: int, *, flagged: bool = False, strange: bool = False) -> FrameScore:
     """What the network says of a frame, on one side of the threshold or the other."""
-    return FrameScore(
-        score_id=score_id,
+    judgement = FrameJudgement(
         logit=2.5 if flagged else -4.0,
         probability=0.92 if flagged else 0.02,
         threshold=0.31,
         threshold_logit=-0.8,
         flagged=flagged,
-        activation_map=b"\0" * 98,
+        scope_distance=30.0 if strange else 15.0,
+        strange=strange,
     )
+    return FrameScore(score_id, judgement, b"\0" * 98)
 
 
 def put_in_service(database: Database, model: ModelReference = MODEL) -> Champion:

@@ -9,7 +9,7 @@ from training.certifying import Judged, measured, operating_point, score_in_serv
 from training.datasets import find_cases
 from training.errors import DataError
 from training.films import load_films, without_duplicates
-from worker.model.artifact import WEIGHTS_NAME, ModelCard, load_card, save_card
+from worker.model.artifact import SCOPE_NAME, WEIGHTS_NAME, ModelCard, load_card, save_card
 from worker.model.network import load_network
 
 _SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.]{0,31}")
@@ -62,7 +62,8 @@ def calibrate(
     version = f"{card.version.partition('+')[0]}+{site}"
     local = {"version": version, "operating_point": point, "measurements": (measured(judged, logits, point),)}
     output.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(model / WEIGHTS_NAME, output / WEIGHTS_NAME)
+    for name in (WEIGHTS_NAME, SCOPE_NAME):
+        shutil.copyfile(model / name, output / name)
     certified = card.model_copy(update=local)
     save_card(certified, output)
     return certified

@@ -14,7 +14,8 @@ from training.config import Recipe
 from training.errors import DataError
 from training.films import Films
 from training.provenance import Provenance
-from worker.model.artifact import WEIGHTS_NAME, DataSource, ModelCard, SelfTest, save_card
+from training.scope_fitting import fit_gate
+from worker.model.artifact import SCOPE_NAME, WEIGHTS_NAME, DataSource, ModelCard, SelfTest, save_card
 from worker.model.input_spec import InputSpec
 from worker.model.network import Network
 
@@ -54,6 +55,7 @@ def publish(
     )
     measurements = [measured(calibration, logits, point)]
     measurements += [measured(judged, score(network, judged.films.pixels), point) for judged in others]
+    statistics, gate = fit_gate(list(training.values()), [calibration, *others])
     directory.mkdir(parents=True, exist_ok=True)
     blob = save(weights)
     card = ModelCard(
@@ -62,6 +64,7 @@ def publish(
         architecture="resnet50",
         input_spec=InputSpec(),
         operating_point=point,
+        scope=gate,
         measurements=tuple(measurements),
         data=tuple(_source(recipe.card, name, films) for name, films in training.items()),
         recipe=recipe.identity,
@@ -69,6 +72,7 @@ def publish(
         **recipe.card.model_dump(exclude={"sources"}),
     )
     (directory / WEIGHTS_NAME).write_bytes(blob)
+    (directory / SCOPE_NAME).write_bytes(statistics.encode())
     save_card(card, directory)
     return card
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from worker.errors import ConfigurationError, ModelError
 from worker.model.artifact import ModelCard, load_card
 from worker.model.network import Network, load_network
+from worker.model.scope import ScopeStatistics, load_scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +19,13 @@ class Scores:
 
     Attributes:
         logits: float32 (N,), before the sigmoid and the temperature.
+        scope_distances: float32 (N,), how far each film lies from the films the model was made from.
         activation_maps: float16 (N, h, w), 7x7 at 224 pixels, in units of the logit; mean plus bias is the logit.
     """
 
     logits: NDArray[np.float32]
     activation_maps: NDArray[np.float16]
+    scope_distances: NDArray[np.float32]
 
 
 class Engine:
@@ -33,8 +36,9 @@ class Engine:
         device: where it runs.
     """
 
-    def __init__(self, card: ModelCard, network: Network, device: torch.device) -> None:
+    def __init__(self, card: ModelCard, network: Network, scope: ScopeStatistics, device: torch.device) -> None:
         self.card = card
+        self._scope = scope
         self.device = device
         self._network = network.to(device)
 
@@ -51,7 +55,7 @@ class Engine:
         batch = torch.from_numpy(np.array(pixels)).to(self.device)  # np.array: pixels from SQL are read-only
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
             logits, maps = self._network(batch)
-        return Scores(logits.cpu().numpy(), maps.cpu().numpy().astype(np.float16))
+        return Scores(logits.cpu().numpy(), maps.cpu().numpy().astype(np.float16), self._scope.distances(pixels))
 
     def _check(self, pixels: NDArray[np.uint8]) -> None:
         size = self.card.input_spec.size
@@ -75,7 +79,7 @@ def load_engine(directory: Path, *, device: str = "auto") -> Engine:
     """
     where = _device(device)
     card = load_card(directory)
-    return Engine(card, load_network(directory, card), where)
+    return Engine(card, load_network(directory, card), load_scope(directory, card), where)
 
 
 def _device(name: str) -> torch.device:

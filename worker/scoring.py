@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
 from worker.inference import Engine, Scores
+from worker.model.judgement import judge_frame
 from worker.queues import Queue
 from worker.repository.scoring import FrameScore, FrameWork, claim_frames, fail_frames, finish_frames
 from worker.service import Service
@@ -34,8 +35,8 @@ class Scorer:
         ready = [frame for frame in work if frame.pixels is not None]
         missing = [frame.score_id for frame in work if frame.pixels is None]
         answers = self._score(ready) if ready else []
-        scores = [score for score in answers if math.isfinite(score.logit)]
-        nonsense = [score.score_id for score in answers if not math.isfinite(score.logit)]
+        scores = [score for score in answers if math.isfinite(score.judgement.logit)]
+        nonsense = [score.score_id for score in answers if not math.isfinite(score.judgement.logit)]
         if not work:
             return False
         with self.service.database.begin() as session:
@@ -65,22 +66,15 @@ class Scorer:
         return [self._frame_score(frame, scores, index) for index, frame in enumerate(work)]
 
     def _frame_score(self, frame: FrameWork, scores: Scores, index: int) -> FrameScore:
-        point = self.engine.card.operating_point
-        logit = float(scores.logits[index])
-        return FrameScore(
-            score_id=frame.score_id,
-            logit=logit,
-            probability=point.probability(logit),
-            threshold=point.threshold,
-            threshold_logit=point.threshold_logit,
-            flagged=point.flags(logit),
-            activation_map=scores.activation_maps[index].astype("<f2").tobytes(),
-        )
+        distance = float(scores.scope_distances[index])
+        judgement = judge_frame(self.engine.card, float(scores.logits[index]), distance)
+        activation_map = scores.activation_maps[index].astype("<f2").tobytes()
+        return FrameScore(frame.score_id, judgement, activation_map)
 
     def _finish(self, session: Session, work: Sequence[FrameWork], scores: Sequence[FrameScore]) -> int:
         now = self.service.now()
         finish_frames(session, scores, model_version_id=self.speaker.champion.id, now=now)
-        flagged = {score.score_id for score in scores if score.flagged}
+        flagged = {score.score_id for score in scores if score.judgement.flagged}
         studies = sorted({frame.study_id for frame in work if frame.score_id in flagged})
         return sum(self.speaker.state_finding(session, study_id, now) for study_id in studies)
 

@@ -21,6 +21,7 @@ from worker.domain import Flag, ImageState, ModelReference, Origin, Prediction, 
 from worker.inference import Engine
 from worker.model.artifact import ModelCard
 from worker.model.intended_use import age_warnings
+from worker.model.judgement import STRANGE_FLAGGED_IMAGE, FrameJudgement, judge_frame
 from worker.model.preprocessing import preprocess
 from worker.triage import ImageOutcome, judge
 
@@ -121,16 +122,16 @@ def _screen_batch(batch: Sequence[_Prepared], engine: Engine, now: datetime) -> 
     for prepared in batch:
         rows = slice(start, start + len(prepared.films))
         start = rows.stop
-        flag = _flag(prepared, scores.logits[rows], engine.card, now)
-        failed = flag.reason is not None and prepared.state is not ImageState.OUT_OF_SCOPE
+        frames = zip(scores.logits[rows], scores.scope_distances[rows], strict=True)
+        judgements = [judge_frame(engine.card, float(logit), float(distance)) for logit, distance in frames]
+        outcome = _outcome(prepared, judgements)
+        failed = outcome.state is ImageState.FAILED
+        flag = _flag(prepared, outcome, engine.card, now)
         yield ScreenedFile(prepared.path, flag, failed, prepared.films, scores.activation_maps[rows])
 
 
-def _flag(prepared: _Prepared, logits: NDArray[np.float32], card: ModelCard, now: datetime) -> Flag:
-    predictions = tuple(_prediction(prepared, frame, float(logit), card) for frame, logit in enumerate(logits, start=1))
-    state, reason = _outcome(prepared, logits)
-    unscored = (_unscreened(prepared, 1, reason),)
-    verdict = judge([ImageOutcome(state, reason, prepared.warnings, predictions or unscored)])
+def _flag(prepared: _Prepared, outcome: ImageOutcome, card: ModelCard, now: datetime) -> Flag:
+    verdict = judge([outcome])
     return Flag(
         result_uid=f"2.25.{uuid.uuid4().int}",  # PS3.5 B.2
         supersedes=None,
@@ -140,7 +141,7 @@ def _flag(prepared: _Prepared, logits: NDArray[np.float32], card: ModelCard, now
         study_instance_uid=_text(prepared.header, "StudyInstanceUID"),
         accession_number=_text(prepared.header, "AccessionNumber"),
         status=verdict.status,
-        reason=reason,
+        reason=outcome.reason,
         priority=verdict.priority,
         priority_reason=verdict.priority_reason,
         finding=verdict.finding,
@@ -151,28 +152,35 @@ def _flag(prepared: _Prepared, logits: NDArray[np.float32], card: ModelCard, now
     )
 
 
-def _outcome(prepared: _Prepared, logits: NDArray[np.float32]) -> tuple[ImageState, Reason | None]:
+def _outcome(prepared: _Prepared, judgements: Sequence[FrameJudgement]) -> ImageOutcome:
     if prepared.state is not ImageState.PREPARED:
-        return prepared.state, prepared.reason
-    if not np.isfinite(logits).all():
-        return ImageState.FAILED, Reason.NO_SCORE
-    return ImageState.SCORED, None
+        unscored = (_unscreened(prepared, 1, prepared.reason),)
+        return ImageOutcome(prepared.state, prepared.reason, prepared.warnings, unscored)
+    predictions = tuple(_prediction(prepared, frame, said) for frame, said in enumerate(judgements, start=1))
+    if not all(math.isfinite(said.logit) for said in judgements):
+        return ImageOutcome(ImageState.FAILED, Reason.NO_SCORE, prepared.warnings, predictions)
+    if not any(said.in_scope for said in judgements):
+        return ImageOutcome(ImageState.OUT_OF_SCOPE, Reason.OUT_OF_SCOPE_IMAGE, prepared.warnings, predictions)
+    strange = any(said.strange and said.flagged for said in judgements)
+    warnings = (*prepared.warnings, STRANGE_FLAGGED_IMAGE) if strange else prepared.warnings
+    return ImageOutcome(ImageState.SCORED, None, warnings, predictions)
 
 
-def _prediction(prepared: _Prepared, frame: int, logit: float, card: ModelCard) -> Prediction:
-    if not math.isfinite(logit):
+def _prediction(prepared: _Prepared, frame: int, said: FrameJudgement) -> Prediction:
+    if not math.isfinite(said.logit):
         return _unscreened(prepared, frame, Reason.NO_SCORE)
-    point = card.operating_point
+    if not said.in_scope:
+        return _unscreened(prepared, frame, Reason.OUT_OF_SCOPE_IMAGE)
     return Prediction(
         sop_instance_uid=_text(prepared.header, "SOPInstanceUID"),
         content_sha256=prepared.content_sha256,
         frame=frame,
         status=ScreeningStatus.SCREENED,
-        probability=point.probability(logit),
-        logit=logit,
-        threshold=point.threshold,
-        threshold_logit=point.threshold_logit,
-        flagged=point.flags(logit),
+        probability=said.probability,
+        logit=said.logit,
+        threshold=said.threshold,
+        threshold_logit=said.threshold_logit,
+        flagged=said.flagged,
     )
 
 

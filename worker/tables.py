@@ -153,6 +153,8 @@ class Score(Claimable, Base):
     threshold: Mapped[float | None]
     threshold_logit: Mapped[float | None]
     flagged: Mapped[bool] = mapped_column(default=False)
+    scope_distance: Mapped[float | None]
+    strange: Mapped[bool] = mapped_column(default=False)  # does not look like a chest film to the model
     activation_map: Mapped[bytes | None]  # float16 (7, 7), little endian
     created_at: Mapped[datetime]
     scored_at: Mapped[datetime | None]

@@ -16,6 +16,7 @@ from worker.model.input_spec import InputSpec
 
 CARD_NAME = "card.json"
 WEIGHTS_NAME = "model.safetensors"
+SCOPE_NAME = "scope.safetensors"
 
 
 class _Frozen(BaseModel):
@@ -134,6 +135,37 @@ class SelfTest(_Frozen):
     tolerance: float = Field(gt=0)
 
 
+class TurnedAway(_Frozen):
+    """How many real chest films the gate takes for something else.
+
+    Attributes:
+        cases: the films, in words.
+        images, turned_away: how many there were, and how many lie beyond the gate's distance.
+    """
+
+    cases: str
+    images: int = Field(ge=1)
+    turned_away: int = Field(ge=0)
+
+
+class ScopeGate(_Frozen):
+    """From where on a picture does not look like a chest film to the model.
+
+    Attributes:
+        statistics_sha256: hash of `scope.safetensors`.
+        largest_distance: a picture farther away is out of scope; see `worker.model.scope`.
+        measurements: what the gate does to real chest films that did not make the statistics.
+    """
+
+    statistics_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    largest_distance: float = Field(gt=0)
+    measurements: tuple[TurnedAway, ...]
+
+    def lets_in(self, distance: float) -> bool:
+        """Tell whether a picture at this distance looks like a chest film; a distance that is no number does."""
+        return not distance > self.largest_distance
+
+
 class ModelCard(_Frozen):
     """What a model is, what it was made from, how it was measured and what it is not for."""
 
@@ -147,6 +179,7 @@ class ModelCard(_Frozen):
     weights_precision: Literal["float16", "float32"]
     input_spec: InputSpec
     operating_point: OperatingPoint
+    scope: ScopeGate
     measurements: tuple[Measurement, ...]
     data: tuple[DataSource, ...]
     recipe: str

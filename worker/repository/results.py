@@ -117,6 +117,8 @@ def _outcome(image: Image, scores: Sequence[Score]) -> ImageOutcome:
 
 
 def _prediction(image: Image, score: Score) -> Prediction:
+    if score.strange and not score.flagged:
+        return _unscreened(image, Reason.OUT_OF_SCOPE_IMAGE, score.frame)
     return Prediction(
         sop_instance_uid=image.sop_instance_uid,
         content_sha256=image.content_sha256,
@@ -130,11 +132,11 @@ def _prediction(image: Image, score: Score) -> Prediction:
     )
 
 
-def _unscreened(image: Image, reason: Reason | None) -> Prediction:
+def _unscreened(image: Image, reason: Reason | None, frame: int = 1) -> Prediction:
     return Prediction(
         sop_instance_uid=image.sop_instance_uid,
         content_sha256=image.content_sha256,
-        frame=1,
+        frame=frame,
         status=ScreeningStatus.UNSCREENED,
         reason=reason,
     )

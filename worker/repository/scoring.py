@@ -1,14 +1,15 @@
 """Work and outcomes of the score step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
 from worker.domain import ImageState
+from worker.model.judgement import STRANGE_FLAGGED_IMAGE, FrameJudgement
 from worker.repository.audit import record
 from worker.repository.claims import ClaimPolicy, claim
 from worker.repository.results import lock_studies
@@ -30,11 +31,7 @@ class FrameScore:
     """One frame's outcome. `activation_map` is float16 (7, 7), little endian bytes."""
 
     score_id: int
-    logit: float
-    probability: float
-    threshold: float
-    threshold_logit: float
-    flagged: bool
+    judgement: FrameJudgement
     activation_map: bytes
 
 
@@ -63,12 +60,11 @@ def finish_frames(session: Session, scores: Sequence[FrameScore], *, model_versi
     ids = [score.score_id for score in scores]
     image_ids = _lock_images(session, ids)
     for score in scores:
-        values = {name: getattr(score, name) for name in FrameScore.__slots__ if name != "score_id"}
+        values = {**asdict(score.judgement), "activation_map": score.activation_map}
         statement = update(Score).where(Score.id == score.score_id, Score.scored_at.is_(None))
         session.execute(statement.values(**values, model_version_id=model_version_id, scored_at=now, lease_until=None))
-    unscored = exists().where(Score.image_id == Image.id, Score.scored_at.is_(None))
-    done = update(Image).where(Image.id.in_(image_ids), Image.state == ImageState.PREPARED, ~unscored)
-    session.execute(done.values(state=ImageState.SCORED), execution_options={"synchronize_session": False})
+    for image_id in image_ids:
+        _finish_image(session, image_id)
 
 
 def fail_frames(session: Session, score_ids: Sequence[int], reason: Reason, now: datetime) -> None:
@@ -88,3 +84,21 @@ def _lock_images(session: Session, score_ids: Sequence[int]) -> Sequence[int]:
     image_ids = session.scalars(select(Score.image_id).where(Score.id.in_(score_ids)).distinct()).all()
     lock_studies(session, image_ids)
     return image_ids
+
+
+def _finish_image(session: Session, image_id: int) -> None:
+    # Move an image whose every frame is scored: out of scope if no frame looks like a chest film.
+    frames = session.execute(
+        select(Score.scored_at, Score.strange, Score.flagged).where(Score.image_id == image_id)
+    ).all()
+    if any(frame.scored_at is None for frame in frames):
+        return
+    image = session.get_one(Image, image_id)
+    if image.state != ImageState.PREPARED:
+        return
+    if all(frame.strange and not frame.flagged for frame in frames):
+        image.state, image.reason = ImageState.OUT_OF_SCOPE, Reason.OUT_OF_SCOPE_IMAGE
+    else:
+        image.state = ImageState.SCORED
+        if any(frame.strange and frame.flagged for frame in frames):
+            image.warnings = [*image.warnings, STRANGE_FLAGGED_IMAGE]

@@ -18,15 +18,19 @@ from worker.db import Database
 from worker.domain import ImageState
 from worker.inference import Scores
 from worker.model.artifact import ModelCard, default_directory, load_card
+from worker.model.judgement import STRANGE_FLAGGED_IMAGE
 from worker.queues import Queue
 from worker.repository.model_versions import Champion
 from worker.repository.preparation import ImageWork, Preparation, finish_image
+from worker.repository.results import image_outcomes
 from worker.scoring import Scorer
 from worker.service import Service
 from worker.settings import FolderDestination
 from worker.stating import Speaker
 from worker.tables import Image, Result, Score
+from worker.triage import judge
 
+STRANGE = (7, 207)  # grey levels of films that look like no chest film: one below, one above the threshold
 BuildScorer = Callable[..., Scorer]
 
 
@@ -38,7 +42,7 @@ def card() -> ModelCard:
 
 @dataclass
 class Network:
-    """Answers with the grey level of a film's first pixel as its logit; 255 is no number."""
+    """Answers with the grey level of a film's first pixel, less 100, as its logit; 255 is no number."""
 
     card: ModelCard
     batches: list[int]
@@ -48,7 +52,8 @@ class Network:
         self.batches.append(len(pixels))
         logits = pixels[:, 0, 0].astype(np.float32) - 100
         logits[pixels[:, 0, 0] == 255] = np.nan
-        return Scores(logits, np.zeros((len(pixels), 7, 7), np.float16))
+        distances = np.where(np.isin(pixels[:, 0, 0], STRANGE), 1000, 10).astype(np.float32)
+        return Scores(logits, np.zeros((len(pixels), 7, 7), np.float16), distances)
 
 
 @pytest.fixture
@@ -135,3 +140,26 @@ def test_a_film_that_was_not_prepared_for_the_model_fails(
     assert states(database) == {"2.25.11": ImageState.FAILED}
     with database.read() as session:
         assert session.scalars(select(Score.logit)).one() is None
+
+
+def test_a_film_that_looks_like_no_chest_film_is_out_of_scope(
+    database: Database, card: ModelCard, scorer: BuildScorer
+) -> None:
+    """Its study is UNSCREENED with that reason, and no probability is told of it."""
+    prepared(database, card, {"2.25.91": [STRANGE[0]]})
+    assert scorer().score_next_batch()
+    with database.read() as session:
+        image = session.scalars(select(Image)).one()
+        assert (image.state, image.reason) == ("out-of-scope", "out-of-scope-image")
+        verdict = judge(image_outcomes(session, image.study_id))
+    assert (verdict.status, verdict.reason) == ("UNSCREENED", "out-of-scope-image")
+    assert [prediction.probability for prediction in verdict.predictions] == [None]
+
+
+def test_a_flagged_film_is_told_however_strange_it_looks(
+    database: Database, card: ModelCard, scorer: BuildScorer
+) -> None:
+    """The gate never silences a finding; the flag carries a warning."""
+    prepared(database, card, {"2.25.92": [STRANGE[1]]})
+    assert scorer().score_next_batch()
+    assert [(flag.priority, flag.warnings) for flag in flags(database)] == [("HIGH", [STRANGE_FLAGGED_IMAGE])]

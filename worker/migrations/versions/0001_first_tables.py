@@ -173,6 +173,8 @@ def upgrade() -> None:
         sa.Column("threshold", sa.Double(), nullable=True),
         sa.Column("threshold_logit", sa.Double(), nullable=True),
         sa.Column("flagged", sa.Boolean(), nullable=False),
+        sa.Column("scope_distance", sa.Double(), nullable=True),
+        sa.Column("strange", sa.Boolean(), nullable=False),
         sa.Column("activation_map", sa.LargeBinary(), nullable=True),
         sa.Column("created_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
         sa.Column("scored_at", worker.tables.UtcDateTime(timezone=True), nullable=True),
