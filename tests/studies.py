@@ -1,10 +1,12 @@
 """Studies on their way through SQL, for the tests of everything that works with the tables."""
 
 import hashlib
+import json
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -32,7 +34,8 @@ from worker.repository.model_versions import Champion, put_shipped_model_in_serv
 from worker.repository.preparation import ImageWork, Preparation, finish_image
 from worker.repository.results import add_result, lock_study
 from worker.repository.scoring import FrameScore, finish_frames
-from worker.tables import Image, Score, Study
+from worker.settings import DicomDestination, FolderDestination
+from worker.tables import Delivery, Image, Result, Score, Study
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -40,6 +43,8 @@ POLICY = ClaimPolicy(lease=60 * SECOND, max_attempts=3, retry=2 * SECOND, retry_
 INPUT_SPEC = "5" * 64
 MODEL = ModelReference(name="resnet50", version="1.0.0", sha256="a" * 64)
 STUDY = "2.25.1"
+FOLDER = FolderDestination(kind="folder", name="flags", path=Path("flags"))
+PACS = DicomDestination(kind="dicom", name="pacs", ae_title="PACS", host="127.0.0.1", port=104)
 CR = "1.2.840.10008.5.1.4.1.1.1"
 
 
@@ -186,3 +191,37 @@ def say(
     with database.begin() as session:
         study = lock_study(session, study_id(database, flag.study_instance_uid or ""))
         return add_result(session, study, flag, stage, champion, to)
+
+
+def results(database: Database) -> Sequence[Result]:
+    """All results in the order they were said."""
+    with database.read() as session:
+        return session.scalars(select(Result).order_by(Result.id)).all()
+
+
+def flags(database: Database) -> list[dict[str, object]]:
+    """Their JSON flags."""
+    return [json.loads(result.flag) for result in results(database)]
+
+
+def outbox(database: Database) -> list[tuple[str, int, str, int]]:
+    """Stage, revision, destination and urgency of every delivery."""
+    with database.read() as session:
+        rows = session.execute(
+            select(Result.stage, Result.revision, Delivery.destination, Delivery.urgency)
+            .join(Delivery)
+            .order_by(Delivery.id)
+        )
+        return [tuple(row) for row in rows]
+
+
+def the_study(database: Database) -> Study:
+    """The only study."""
+    with database.read() as session:
+        return session.scalars(select(Study)).one()
+
+
+def state(database: Database, how: Callable[..., bool]) -> bool:
+    """Let the speaker speak of the only study, in a transaction of its own."""
+    with database.begin() as session:
+        return how(session, study_id(database), NOW)

@@ -12,13 +12,14 @@ import pytest
 from sqlalchemy import text
 
 from tests.servers.postgres import PostgresServer
-from tests.studies import NOW, put_in_service
+from tests.studies import FOLDER, NOW, PACS, put_in_service
 from worker.db import Database
 from worker.queues import Queue
 from worker.repository.model_versions import Champion
 from worker.schema import migrate
 from worker.service import Service
 from worker.settings import Settings
+from worker.stating import Speaker
 from worker.tables import Base
 
 
@@ -107,6 +108,12 @@ def database(database_url: str) -> Iterator[Database]:
 def champion(database: Database) -> Champion:
     """A model in service."""
     return put_in_service(database)
+
+
+@pytest.fixture
+def speaker(champion: Champion) -> Speaker:
+    """Speaks for the model in service, to a folder and a PACS."""
+    return Speaker(champion, (FOLDER, PACS), shadow=False)
 
 
 @pytest.fixture

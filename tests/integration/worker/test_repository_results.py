@@ -1,10 +1,8 @@
 """What is said of a study, when, and how often, on both kinds of database."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
 from sqlalchemy import select
 
 from dicom_io.reasons import Reason
@@ -13,67 +11,28 @@ from tests.studies import (
     MODEL,
     NOW,
     SECOND,
+    flags,
     incoming,
+    outbox,
     prepare,
     put_in_service,
     receive,
     result,
-    rolled_back,
+    results,
     say,
     score_everything,
+    state,
     study_id,
+    the_study,
 )
 from worker.db import Database
 from worker.domain import ImageState, Stage
 from worker.repository.model_versions import Champion
 from worker.repository.results import overdue_studies, quiet_studies
-from worker.settings import DicomDestination, FolderDestination
 from worker.stating import Speaker
-from worker.tables import Delivery, Event, ModelVersion, Result, Score, Study
+from worker.tables import Event, ModelVersion
 
 QUIET = 30 * SECOND
-FOLDER = FolderDestination(kind="folder", name="flags", path="flags")  # type: ignore[arg-type]
-PACS = DicomDestination(kind="dicom", name="pacs", ae_title="PACS", host="127.0.0.1", port=104)
-
-
-@pytest.fixture
-def speaker(champion: Champion) -> Speaker:
-    """Speaks for the model in service, to a folder and a PACS."""
-    return Speaker(champion, (FOLDER, PACS), shadow=False)
-
-
-def results(database: Database) -> Sequence[Result]:
-    """All results in the order they were said."""
-    with database.read() as session:
-        return session.scalars(select(Result).order_by(Result.id)).all()
-
-
-def flags(database: Database) -> list[dict[str, object]]:
-    """Their JSON flags."""
-    return [json.loads(result.flag) for result in results(database)]
-
-
-def outbox(database: Database) -> list[tuple[str, int, str, int]]:
-    """Stage, revision, destination and urgency of every delivery."""
-    with database.read() as session:
-        rows = session.execute(
-            select(Result.stage, Result.revision, Delivery.destination, Delivery.urgency)
-            .join(Delivery)
-            .order_by(Delivery.id)
-        )
-        return [tuple(row) for row in rows]
-
-
-def the_study(database: Database) -> Study:
-    """The only study."""
-    with database.read() as session:
-        return session.scalars(select(Study)).one()
-
-
-def state(database: Database, how: Callable[..., bool]) -> bool:
-    """Let the speaker speak of the only study, in a transaction of its own."""
-    with database.begin() as session:
-        return how(session, study_id(database), NOW)
 
 
 def quiet(database: Database, after: float) -> Sequence[int]:
@@ -168,64 +127,12 @@ def test_an_overdue_study_is_superseded_when_it_is_done(
     assert (the_study(database).status, the_study(database).reason) == ("SCREENED", None)
 
 
-def test_a_finding_is_told_at_once_and_once(database: Database, champion: Champion, speaker: Speaker) -> None:
-    """While a second film waits, the first one's flag goes out as incomplete; a further flag tells nothing new."""
-    receive(database, incoming(), incoming("2.25.12"))
-    prepare(database)
-    score_everything(database, champion, flagged={"2.25.11"})
-    assert state(database, speaker.state_finding)
-    assert not state(database, speaker.state_finding)
-    (early,) = flags(database)
-    assert (early["complete"], early["status"], early["reason"]) == (False, "UNSCREENED", "pending")
-    assert (early["priority"], early["priority_reason"]) == ("HIGH", "finding")
-    assert (the_study(database).priority, the_study(database).concluded_revision) == ("HIGH", 0)
-
-
-def test_a_study_that_is_raised_is_not_raised_again(database: Database, champion: Champion, speaker: Speaker) -> None:
-    """A further flagged film of a later revision waits for the conclusion: the reader has the study on top already."""
-    receive(database, incoming())
-    prepare(database)
-    score_everything(database, champion, flagged={"2.25.11"})
-    assert state(database, speaker.state_finding)
-    receive(database, incoming("2.25.12"))
-    prepare(database, "2.25.12")
-    score_everything(database, champion, flagged={"2.25.12"})
-    assert not state(database, speaker.state_finding)
-    assert state(database, speaker.state_conclusion)
-
-
 def test_no_result_lowers_a_priority(database: Database, champion: Champion) -> None:
     """Whatever is appended without a priority leaves the study's where it is."""
     receive(database, incoming())
     say(database, champion, result(flagged=True), stage=Stage.EARLY)
     say(database, champion, result(flagged=False))
     assert (the_study(database).priority, the_study(database).priority_reason) == ("HIGH", "finding")
-
-
-def test_nothing_flagged_is_not_told_early(database: Database, champion: Champion, speaker: Speaker) -> None:
-    """A film below the threshold says nothing before the study is complete."""
-    receive(database, incoming(), incoming("2.25.12"))
-    prepare(database)
-    score_everything(database, champion)
-    assert not state(database, speaker.state_finding)
-    assert results(database) == []
-
-
-def test_a_priority_outlives_the_film_that_raised_it(database: Database, champion: Champion, speaker: Speaker) -> None:
-    """A corrected film without a finding lowers nothing: HIGH stays on the study and in the new result."""
-    receive(database, incoming())
-    prepare(database)
-    score_everything(database, champion, flagged={"2.25.11"})
-    state(database, speaker.state_finding)
-    state(database, speaker.state_conclusion)
-    receive(database, incoming(content="corrected"))
-    prepare(database)
-    score_everything(database, champion)
-    state(database, speaker.state_conclusion)
-    last = flags(database)[-1]
-    assert (last["revision"], last["priority"], last["finding"]) == (2, "HIGH", "suspected pneumonia")
-    assert [image["flagged"] for image in last["images"]] == [False]  # type: ignore[index, attr-defined]
-    assert the_study(database).priority == "HIGH"
 
 
 def test_a_study_with_work_left_is_not_concluded(database: Database, speaker: Speaker) -> None:
@@ -268,62 +175,3 @@ def test_flagged_results_leave_before_the_others(database: Database, champion: C
     say(database, champion, result("2.25.1"))
     say(database, champion, result("2.25.2", flagged=True))
     assert [row[3] for row in outbox(database)] == [20, 30]
-
-
-def test_a_pacs_is_not_told_of_a_study_without_a_chest(database: Database, speaker: Speaker) -> None:
-    """A hip's result goes to the folder only."""
-    receive(database, incoming())
-    prepare(database, state=ImageState.OUT_OF_SCOPE, reason=Reason.WRONG_BODY_PART)
-    state(database, speaker.state_conclusion)
-    assert [row[2] for row in outbox(database)] == ["flags"]
-
-
-def test_shadow_screening_stores_and_sends_nothing(database: Database, champion: Champion) -> None:
-    """The result is there, its origin says why, and the outbox is empty."""
-    receive(database, incoming())
-    prepare(database)
-    score_everything(database, champion, flagged={"2.25.11"})
-    assert state(database, Speaker(champion, (FOLDER, PACS), shadow=True).state_finding)
-    assert flags(database)[0]["origin"] == "shadow"
-    assert outbox(database) == []
-
-
-def test_a_synthetic_study_is_sent_nowhere(database: Database, speaker: Speaker) -> None:
-    """The service's own test film reaches no PACS and no folder."""
-    receive(database, incoming())
-    prepare(database, state=ImageState.FAILED, reason=Reason.TRUNCATED)
-    with database.begin() as session:
-        session.scalars(select(Study)).one().synthetic = True
-    assert state(database, speaker.state_conclusion)
-    assert outbox(database) == []
-
-
-def test_a_result_that_is_rolled_back_was_never_said(database: Database, champion: Champion) -> None:
-    """Scores, result, outbox and the study's word stand or fall together."""
-    receive(database, incoming())
-    prepare(database)
-    speaker = Speaker(champion, (FOLDER,), shadow=False)
-    with rolled_back(database) as session:
-        session.scalars(select(Score)).one().logit = 3.0
-        session.scalars(select(Score)).one().flagged = True
-        assert speaker.state_finding(session, study_id(database), NOW)
-    assert (results(database), outbox(database)) == ([], [])
-    assert the_study(database).priority is None
-
-
-def test_every_image_of_the_flag_says_what_became_of_it(
-    database: Database, champion: Champion, speaker: Speaker
-) -> None:
-    """Scored with its numbers, a lateral with its reason, a replaced object not at all."""
-    receive(database, incoming(), incoming("2.25.12"), incoming(content="corrected"))
-    prepare(database, frames=2)
-    prepare(database, "2.25.12", state=ImageState.OUT_OF_SCOPE, reason=Reason.LATERAL_VIEW)
-    score_everything(database, champion)
-    state(database, speaker.state_conclusion)
-    images = flags(database)[0]["images"]
-    told = [(i["sop_instance_uid"], i["frame"], i["status"], i["reason"], i["logit"]) for i in images]  # type: ignore[attr-defined]
-    assert told == [
-        ("2.25.12", 1, "UNSCREENED", "lateral-view", None),
-        ("2.25.11", 1, "SCREENED", None, -4.0),
-        ("2.25.11", 2, "SCREENED", None, -4.0),
-    ]
