@@ -13,11 +13,14 @@ StartService = Callable[..., RunningService]
 
 @pytest.fixture
 def start_service(tmp_path: Path) -> Iterator[StartService]:
-    """Call it to start `cxr-triage serve`; keywords are settings, `toml` is appended to the settings file."""
+    """Call it to start `cxr-triage serve`; keywords are settings, `toml` is appended to the settings file.
+
+    `environment` is added to the environment of its processes.
+    """
     with ExitStack() as running:
 
-        def start(*, toml: str = "", **settings: object) -> RunningService:
-            service = RunningService(tmp_path, toml=toml, settings=settings)
+        def start(*, toml: str = "", environment: dict[str, str] | None = None, **settings: object) -> RunningService:
+            service = RunningService(tmp_path, toml=toml, settings=settings, environment=environment or {})
             running.callback(service.stop)
             service.start()
             return service

@@ -23,6 +23,7 @@ class RunningService:
     folder: Path
     toml: str
     settings: dict[str, object]
+    environment: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -48,7 +49,8 @@ class RunningService:
         self._config.write_text("\n".join([*lines, "[listener]", f"port = {self.port}", self.toml]))
         with self.log.open("ab") as log:
             command = (str(CXR_TRIAGE), "serve", "--config", str(self._config))
-            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+            environment = {**os.environ, **self.environment}
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
         wait_until(self._answers, f"the listener answering, see {self.log}", seconds=START_SECONDS)
 
     def stop(self) -> None:
