@@ -49,19 +49,21 @@ class Database:
 
 
 def _create_engine(url: str) -> Engine:
+    # Parameters are hidden from error texts, which are logged: an image's header holds the patient's name.
     try:
         backend = make_url(url).get_backend_name()
     except ArgumentError as error:
         raise ConfigurationError("database_url: not a SQLAlchemy URL, such as postgresql+psycopg://…") from error
     if backend == "postgresql":
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS})
+        options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=options)
     if backend == "sqlite":
         return _create_sqlite_engine(url)
     raise ConfigurationError(f"database_url: {backend} is not supported; use postgresql+psycopg or sqlite")
 
 
 def _create_sqlite_engine(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

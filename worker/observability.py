@@ -52,7 +52,9 @@ def _configure_standard_library(settings: Settings, shared: list[Any]) -> None:
 def _rendering(settings: Settings) -> list[Any]:
     if settings.log_json:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # Plain tracebacks: the rich ones print local variables, and so what a header says of a patient.
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
 
 
 def _strip(logger: Any, method: str, event: Any) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DatabaseError
 
 from tests.studies import NOW
 from worker.db import Database
@@ -68,3 +69,14 @@ def test_a_wrong_url_names_the_setting_and_hides_the_password(url: str) -> None:
     with pytest.raises(ConfigurationError, match=r"\Adatabase_url: ") as caught:
         Database(url)
     assert "hunter2" not in str(caught.value)
+
+
+def test_an_error_does_not_tell_what_was_to_be_written(database: Database) -> None:
+    """Its text goes to the log, and a header holds a patient's name."""
+    event = {"at": NOW, "kind": "test", "detail": "{}", "study": "Doe^Jane"}
+    insert = text(
+        "INSERT INTO events (at, kind, detail, study_instance_uid, nothing) VALUES (:at, :kind, :detail, :study, 1)"
+    )
+    with pytest.raises(DatabaseError) as told, database.begin() as session:
+        session.execute(insert, event)
+    assert "Doe" not in str(told.value)
