@@ -28,9 +28,9 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real images; its README says what lies there."""
-    folder = Path(os.environ.get("CXR_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+    folder = Path(os.environ.get("TEST_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip("no real images here: put them into ../shared/data or name their folder in CXR_SHARED_DATA")
+        pytest.skip("no real images here: put them into ../shared/data or name their folder in TEST_SHARED_DATA")
     return folder
 
 

@@ -48,6 +48,7 @@ def celery_settings() -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         "worker_enable_remote_control": False,
         "worker_hijack_root_logger": False,
+        "worker_timer_precision": 0.1,  # a worker that is told to stop waits for its timer, by default up to 1 s
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
@@ -90,7 +91,10 @@ def _configure_logging(**_kwargs: Any) -> None:
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
 def _import_consumed_tasks(sender: Any, **_kwargs: Any) -> None:
     for queue in sender.app.amqp.queues.consume_from:
-        import_module(f"worker.tasks.{queue}")
+        try:
+            import_module(f"worker.tasks.{queue}")
+        except ImportError as error:  # Celery would only log it, and a worker without tasks discards every wake-up
+            raise SystemExit(f"queue {queue}: {error}: install cxr-triage[{queue}] on this host") from error
 
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]

@@ -21,6 +21,9 @@ from worker.stating import Speaker
 _log = structlog.get_logger()
 
 
+Film = NDArray[np.uint8]
+
+
 @dataclass(frozen=True, slots=True)
 class Scorer:
     """Scores frames with one engine and says what it finds."""
@@ -32,15 +35,16 @@ class Scorer:
     def score_next_batch(self) -> bool:
         """Score up to `batch_size` frames, most urgent first; returns whether there were any."""
         work = self._claim()
-        ready = [frame for frame in work if frame.pixels is not None]
-        missing = [frame.score_id for frame in work if frame.pixels is None]
+        if not work:
+            return False
+        films = [self._film(frame) for frame in work]
+        ready = [(frame, film) for frame, film in zip(work, films, strict=True) if film is not None]
+        missing = [frame.score_id for frame, film in zip(work, films, strict=True) if film is None]
         answers = self._score(ready) if ready else []
         scores = [score for score in answers if math.isfinite(score.judgement.logit)]
         nonsense = [score.score_id for score in answers if not math.isfinite(score.judgement.logit)]
-        if not work:
-            return False
         with self.service.database.begin() as session:
-            told = self._finish(session, ready, scores)  # first, as a failed frame ends the work on its image
+            told = self._finish(session, work, scores)  # first, as a failed frame ends the work on its image
             fail_frames(session, missing, Reason.NOT_PREPARED, self.service.now())
             fail_frames(session, nonsense, Reason.NO_SCORE, self.service.now())
         if told:
@@ -58,12 +62,18 @@ class Scorer:
                 policy=self.service.image_policy,
             )
 
-    def _score(self, work: Sequence[FrameWork]) -> list[FrameScore]:
+    def _film(self, frame: FrameWork) -> Film | None:
+        # None where no film of the model's size can be had, so that one damaged row fails alone and not its batch.
         size = self.engine.card.input_spec.size
-        decompressor = zstandard.ZstdDecompressor()
-        batch = np.stack([_pixels(frame, size, decompressor) for frame in work])  # (N, size, size)
-        scores = self.engine.score(batch)
-        return [self._frame_score(frame, scores, index) for index, frame in enumerate(work)]
+        try:
+            raw = zstandard.ZstdDecompressor().decompress(frame.pixels or b"", max_output_size=size * size)
+            return np.frombuffer(raw, np.uint8).reshape(size, size)
+        except (zstandard.ZstdError, ValueError):
+            return None
+
+    def _score(self, work: Sequence[tuple[FrameWork, Film]]) -> list[FrameScore]:
+        scores = self.engine.score(np.stack([film for _, film in work]))  # (N, size, size)
+        return [self._frame_score(frame, scores, index) for index, (frame, _) in enumerate(work)]
 
     def _frame_score(self, frame: FrameWork, scores: Scores, index: int) -> FrameScore:
         distance = float(scores.scope_distances[index])
@@ -77,8 +87,3 @@ class Scorer:
         flagged = {score.score_id for score in scores if score.judgement.flagged}
         studies = sorted({frame.study_id for frame in work if frame.score_id in flagged})
         return sum(self.speaker.state_finding(session, study_id, now) for study_id in studies)
-
-
-def _pixels(frame: FrameWork, size: int, decompressor: zstandard.ZstdDecompressor) -> NDArray[np.uint8]:
-    raw = decompressor.decompress(frame.pixels or b"", max_output_size=size * size)
-    return np.frombuffer(raw, np.uint8).reshape(size, size)

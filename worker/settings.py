@@ -165,6 +165,7 @@ def load_settings(config: Path | None = None) -> Settings:
     file = os.environ.get(CONFIG_VARIABLE)
     if file and not Path(file).is_file():
         raise ConfigurationError(f"settings file {file}: not found")
+    _refuse_unknown_variables()
     try:
         return Settings()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -173,6 +174,15 @@ def load_settings(config: Path | None = None) -> Settings:
         raise ConfigurationError(f"settings: {error}") from error
     except ValidationError as error:
         raise ConfigurationError(f"settings: {_first_line(error)}") from error
+
+
+def _refuse_unknown_variables() -> None:
+    # A misspelt CXR_DATABASE_URL would otherwise leave the embedded database in use without a word.
+    prefix = "CXR_"
+    known = {f"{prefix}{name}".upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    unknown = sorted(name for name in os.environ if name.startswith(prefix) and name.split("__")[0] not in known)
+    if unknown:
+        raise ConfigurationError(f"environment: {', '.join(unknown)}: no such setting; `README.md` lists them")
 
 
 def _first_line(error: ValidationError) -> str:

@@ -1,6 +1,6 @@
 """What leaves the service, word for word: a change here is a change for every receiver.
 
-After a wanted change: `CXR_UPDATE_GOLDEN=1 pytest tests/golden/test_outgoing.py`, and read the difference.
+After a wanted change: `TEST_UPDATE_GOLDEN=1 pytest tests/golden/test_outgoing.py`, and read the difference.
 """
 
 import json
@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent
 
 def _compare(name: str, text: str) -> None:
     path = FOLDER / name
-    if os.environ.get("CXR_UPDATE_GOLDEN"):
+    if os.environ.get("TEST_UPDATE_GOLDEN"):
         path.write_text(text)
     assert text == path.read_text()
 

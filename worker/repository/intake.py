@@ -53,9 +53,10 @@ def record_image(session: Session, incoming: IncomingImage) -> Receipt:
     if image_id is not None:
         superseded = _supersede_others(session, study.id, image_id, incoming.reference.sop_instance_uid)
         receipt = Receipt.REPLACEMENT if superseded else Receipt.NEW
+        if study.concluded_revision == study.revision:  # else a film every minute would put the due time off for ever
+            study.due_at = incoming.due_at
         study.revision += 1
         study.last_received_at = incoming.received_at
-        study.due_at = incoming.due_at
         study.accession_number = study.accession_number or incoming.accession_number
     _record_receipt(session, incoming, receipt)
     return receipt

@@ -10,7 +10,7 @@ from worker.delivery.warm_up import warm_up
 from worker.maintenance import Sweeper
 from worker.queues import SWEEP, Queue, task_name
 from worker.service import Service
-from worker.tasks.drain import drain
+from worker.tasks.drain import attempt, drain
 
 
 @cache
@@ -38,5 +38,5 @@ def sweep() -> None:
 
 def _sweep_once() -> bool:
     service = _service()
-    Sweeper(service, build_speaker(service, champion_in_service(service.database))).sweep()
+    Sweeper(service, build_speaker(service, champion_in_service(service.database)), attempt).sweep()
     return False

@@ -19,10 +19,19 @@ def drain(step: Callable[[], bool], queue: Queue, wake: Wake) -> None:
     logged and ends the drain; what it had claimed is free again when its lease ends.
     """
     end = time.monotonic() + DRAIN_SECONDS
+    while attempt(step):
+        if time.monotonic() > end:
+            wake(queue)
+            return
+
+
+def attempt(step: Callable[[], bool]) -> bool:
+    """Run a step; returns what it returned, or False if it raised, which is logged.
+
+    The one place where a task's fault ends: the attempt on the row it had claimed is counted already.
+    """
     try:
-        while step():
-            if time.monotonic() > end:
-                wake(queue)
-                return
-    except Exception:  # noqa: BLE001 - the one place where a task's fault ends; the row's attempt is counted already
-        _log.exception("task-failed", queue=queue.value)
+        return step()
+    except Exception:  # noqa: BLE001 - see above
+        _log.exception("task-failed")
+        return False

@@ -27,7 +27,7 @@ from worker.scoring import Scorer
 from worker.service import Service
 from worker.settings import FolderDestination
 from worker.stating import Speaker
-from worker.tables import Image, Result, Score
+from worker.tables import Image, PreparedImage, Result, Score
 from worker.triage import judge
 
 STRANGE = (7, 207)  # grey levels of films that look like no chest film: one below, one above the threshold
@@ -163,3 +163,18 @@ def test_a_flagged_film_is_told_however_strange_it_looks(
     prepared(database, card, {"2.25.92": [STRANGE[1]]})
     assert scorer().score_next_batch()
     assert [(flag.priority, flag.warnings) for flag in flags(database)] == [("HIGH", [STRANGE_FLAGGED_IMAGE])]
+
+
+def test_a_damaged_prepared_image_fails_alone(database: Database, card: ModelCard, scorer: BuildScorer) -> None:
+    """Its study is failed as not prepared; the film beside it in the batch is scored at the first attempt."""
+    prepared(database, card, {"2.25.93": [120], "2.25.94": [50]})
+    with database.begin() as session:
+        damaged = session.scalars(select(PreparedImage).order_by(PreparedImage.content_sha256)).first()
+        assert damaged is not None
+        damaged.pixels = damaged.pixels[:-3]
+        content = damaged.content_sha256
+    assert scorer().score_next_batch()
+    with database.read() as session:
+        states = {image.content_sha256: (image.state, image.reason) for image in session.scalars(select(Image))}
+    assert states.pop(content) == ("failed", "not-prepared")
+    assert list(states.values()) == [("scored", None)]
