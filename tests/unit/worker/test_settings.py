@@ -206,3 +206,10 @@ def test_settings_cannot_be_changed_after_the_start() -> None:
         settings.batch_size = 1  # type: ignore[misc]
     with pytest.raises(ValueError, match="frozen"):
         settings.listener.port = 1  # type: ignore[misc]
+
+
+def test_a_misspelt_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that looks like ours and is no setting would otherwise be ignored without a word."""
+    monkeypatch.setenv("CXR_DATBASE_URL", "postgresql+psycopg://somewhere/x")
+    with pytest.raises(ConfigurationError, match="CXR_DATBASE_URL: no such setting"):
+        load_settings()
