@@ -56,28 +56,33 @@ def claim_frames(
 
 
 def finish_frames(session: Session, scores: Sequence[FrameScore], *, model_version_id: int, now: datetime) -> None:
-    """Write the scores that are still missing, and move images whose every frame is scored."""
+    """Write the scores that are still missing, and move images whose every frame is scored or failed.
+
+    An answer that comes after its frame was given up is still written, as it may be a finding.
+    """
     ids = [score.score_id for score in scores]
     image_ids = _lock_images(session, ids)
     for score in scores:
         values = {**asdict(score.judgement), "activation_map": score.activation_map}
-        statement = update(Score).where(Score.id == score.score_id, Score.scored_at.is_(None))
+        statement = update(Score).where(Score.id == score.score_id, Score.logit.is_(None))
         session.execute(statement.values(**values, model_version_id=model_version_id, scored_at=now, lease_until=None))
     for image_id in image_ids:
-        _finish_image(session, image_id)
+        _finish_image(session, image_id, now)
 
 
 def fail_frames(session: Session, score_ids: Sequence[int], reason: Reason, now: datetime) -> None:
-    """Set the images of frames aside that cannot be scored, and end the work on all their frames."""
-    for image_id in _lock_images(session, score_ids):
+    """End the work on frames that cannot be scored; an image fails once its other frames are scored or failed too.
+
+    The others go on, as any of them may hold the finding.
+    """
+    image_ids = _lock_images(session, score_ids)
+    waiting = update(Score).where(Score.id.in_(score_ids), Score.scored_at.is_(None))
+    session.execute(waiting.values(scored_at=now, lease_until=None))
+    for image_id in image_ids:
         image = session.get_one(Image, image_id)
         if image.state == ImageState.PREPARED:
-            image.state, image.reason = ImageState.FAILED, reason
-        session.execute(
-            update(Score).where(Score.image_id == image_id, Score.scored_at.is_(None)).values(scored_at=now)
-        )
-        uid = session.get_one(Study, image.study_id).study_instance_uid
-        record(session, "image-failed", now, uid, image_id=image_id, reason=reason)
+            image.reason = reason
+            _finish_image(session, image_id, now)
 
 
 def _lock_images(session: Session, score_ids: Sequence[int]) -> Sequence[int]:
@@ -86,19 +91,18 @@ def _lock_images(session: Session, score_ids: Sequence[int]) -> Sequence[int]:
     return image_ids
 
 
-def _finish_image(session: Session, image_id: int) -> None:
-    # Move an image whose every frame is scored: out of scope if no frame looks like a chest film.
-    frames = session.execute(
-        select(Score.scored_at, Score.strange, Score.flagged).where(Score.image_id == image_id)
-    ).all()
-    if any(frame.scored_at is None for frame in frames):
-        return
+def _finish_image(session: Session, image_id: int, now: datetime) -> None:
+    frames = session.scalars(select(Score).where(Score.image_id == image_id)).all()
     image = session.get_one(Image, image_id)
-    if image.state != ImageState.PREPARED:
+    if image.state != ImageState.PREPARED or any(frame.scored_at is None for frame in frames):
         return
-    if all(frame.strange and not frame.flagged for frame in frames):
+    if any(frame.logit is None for frame in frames):  # its reason stands since the frame failed
+        image.state = ImageState.FAILED
+        uid = session.get_one(Study, image.study_id).study_instance_uid
+        record(session, "image-failed", now, uid, image_id=image_id, reason=image.reason)
+    elif all(frame.strange and not frame.flagged for frame in frames):
         image.state, image.reason = ImageState.OUT_OF_SCOPE, Reason.OUT_OF_SCOPE_IMAGE
     else:
         image.state = ImageState.SCORED
-        if any(frame.strange and frame.flagged for frame in frames):
-            image.warnings = [*image.warnings, STRANGE_FLAGGED_IMAGE]
+    if any(frame.strange and frame.flagged for frame in frames):
+        image.warnings = [*image.warnings, STRANGE_FLAGGED_IMAGE]

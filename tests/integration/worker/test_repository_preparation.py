@@ -231,17 +231,34 @@ def test_frames_without_pixels_of_the_models_size_are_handed_out_as_such(databas
     assert work.pixels is None
 
 
-def test_frames_that_cannot_be_scored_end_their_image(database: Database, champion: Champion) -> None:
-    """The image fails with the reason, its other frames are no work any more, and a scored one stays scored."""
+def test_a_frame_that_cannot_be_scored_does_not_keep_the_others_from_it(database: Database, champion: Champion) -> None:
+    """The others may hold the finding: they are scored, and then the image fails with the reason."""
     receive(database, incoming())
     prepare(database, frames=3)
-    first, second, _ = scores(database)
+    first, second, third = scores(database)
     finish(database, champion, first.id)
     with database.begin() as session:
         fail_frames(session, [second.id], Reason.NOT_PREPARED, NOW + MINUTE)
+    assert image(database).state == ImageState.PREPARED
+    assert [frame.score_id for frame in claim_next(database)] == [third.id]
+    finish(database, champion, third.id, flagged=True)
     assert (image(database).state, image(database).reason) == (ImageState.FAILED, Reason.NOT_PREPARED)
-    assert [s.scored_at for s in scores(database)] == [NOW, NOW + MINUTE, NOW + MINUTE]
-    assert claim_next(database) == []
+    assert [(s.scored_at, s.flagged) for s in scores(database)] == [(NOW, False), (NOW + MINUTE, False), (NOW, True)]
+    with database.read() as session:
+        failed = session.scalars(select(Event).where(Event.kind == "image-failed")).one()
+    assert failed.detail["reason"] == Reason.NOT_PREPARED
+
+
+def test_an_answer_that_comes_after_its_frame_was_given_up_is_kept(database: Database, champion: Champion) -> None:
+    """The image stays failed, but a finding of a slow worker is one all the same."""
+    receive(database, incoming())
+    prepare(database)
+    (only,) = scores(database)
+    with database.begin() as session:
+        fail_frames(session, [only.id], Reason.ATTEMPTS_EXHAUSTED, NOW)
+    finish(database, champion, only.id, flagged=True)
+    assert (image(database).state, image(database).reason) == (ImageState.FAILED, Reason.ATTEMPTS_EXHAUSTED)
+    assert [s.flagged for s in scores(database)] == [True]
 
 
 @pytest.mark.parametrize("state", [ImageState.SCORED, ImageState.SUPERSEDED])
