@@ -17,6 +17,7 @@ from kombu.utils.json import dumps, loads
 
 URL = "cxr-embedded://localhost"  # kombu wants a host; there is none
 POLLING_INTERVAL_SECONDS = 0.05
+LONGEST_WAIT_SECONDS = 0.25  # between two looks at whether the worker is to stop; Celery would wait 2 s
 
 _log = structlog.get_logger()
 
@@ -84,6 +85,14 @@ class Transport(filesystem.Transport):  # type: ignore[misc]
     """The hardened transport; known to kombu by the scheme of `URL`."""
 
     Channel = Channel
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+        """Wait for a message, but never so long that a worker told to stop seems to hang.
+
+        Raises:
+            TimeoutError: if none came.
+        """
+        super().drain_events(connection, min(timeout or LONGEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS))
 
 
 def _queue_of(name: str) -> str | None:

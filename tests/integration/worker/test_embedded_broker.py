@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -177,6 +178,15 @@ def test_no_message_is_read_twice(folder: Path) -> None:
     with ThreadPoolExecutor(2) as threads:
         first, second = threads.map(read, range(2))
     assert sorted([*first, *second]) == list(range(200))  # type: ignore[type-var]
+
+
+def test_an_idle_reader_looks_up_several_times_a_second(folder: Path) -> None:
+    """A worker is not deaf to SIGTERM for the two seconds that Celery lets a read take."""
+    with connection(folder) as receiver, Consumer(receiver, [KombuQueue("deliver")]):
+        started = time.monotonic()
+        with pytest.raises(TimeoutError):
+            receiver.drain_events(timeout=2.0)
+        assert time.monotonic() - started < 1
 
 
 def test_only_the_service_can_look_into_the_folders(folder: Path) -> None:
