@@ -63,11 +63,10 @@ def overdue_studies(session: Session, *, now: datetime, limit: int) -> Sequence[
 def image_outcomes(session: Session, study_id: int) -> list[ImageOutcome]:
     """Load what became of the study's images, in order of arrival."""
     images = session.scalars(select(Image).where(Image.study_id == study_id).order_by(Image.id)).all()
-    scores: defaultdict[int, list[Score]] = defaultdict(list)
-    scored = select(Score).join(Image).where(Image.study_id == study_id, Score.logit.is_not(None))
-    for score in session.scalars(scored.order_by(Score.id)):
-        scores[score.image_id].append(score)
-    return [_outcome(image, scores[image.id]) for image in images]
+    frames: defaultdict[int, list[Score]] = defaultdict(list)
+    for frame in session.scalars(select(Score).join(Image).where(Image.study_id == study_id).order_by(Score.id)):
+        frames[frame.image_id].append(frame)
+    return [_outcome(image, frames[image.id]) for image in images]
 
 
 def last_result_uid(session: Session, study_id: int) -> str | None:
@@ -104,19 +103,18 @@ def add_result(
     return True
 
 
-def _outcome(image: Image, scores: Sequence[Score]) -> ImageOutcome:
+def _outcome(image: Image, frames: Sequence[Score]) -> ImageOutcome:
     state = ImageState(image.state)
     reason = Reason(image.reason) if image.reason else None
     if state in WORKING_STATES:
         reason = Reason.PENDING
-    if scores:
-        predictions = tuple(_prediction(image, score) for score in scores)
-    else:
-        predictions = (_unscreened(image, reason),)
+    predictions = tuple(_prediction(image, frame, reason) for frame in frames) or (_unscreened(image, reason),)
     return ImageOutcome(state, reason, tuple(image.warnings), predictions)
 
 
-def _prediction(image: Image, score: Score) -> Prediction:
+def _prediction(image: Image, score: Score, reason: Reason | None) -> Prediction:
+    if score.logit is None:
+        return _unscreened(image, reason, score.frame)
     if score.strange and not score.flagged:
         return _unscreened(image, Reason.OUT_OF_SCOPE_IMAGE, score.frame)
     return Prediction(

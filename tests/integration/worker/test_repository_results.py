@@ -12,6 +12,7 @@ from tests.studies import (
     NOW,
     SECOND,
     flags,
+    frame_score,
     incoming,
     outbox,
     prepare,
@@ -29,8 +30,9 @@ from worker.db import Database
 from worker.domain import ImageState, Stage
 from worker.repository.model_versions import Champion
 from worker.repository.results import overdue_studies, quiet_studies
+from worker.repository.scoring import fail_frames, finish_frames
 from worker.stating import Speaker
-from worker.tables import Event, ModelVersion
+from worker.tables import Event, ModelVersion, Score
 
 QUIET = 30 * SECOND
 
@@ -175,3 +177,20 @@ def test_flagged_results_leave_before_the_others(database: Database, champion: C
     say(database, champion, result("2.25.1"))
     say(database, champion, result("2.25.2", flagged=True))
     assert [row[3] for row in outbox(database)] == [20, 30]
+
+
+def test_a_flag_names_every_frame_also_those_without_an_answer(
+    database: Database, champion: Champion, speaker: Speaker
+) -> None:
+    """What is not scored yet is pending, and what failed says why; neither is left out beside a scored frame."""
+    receive(database, incoming())
+    prepare(database, frames=2)
+    with database.begin() as session:
+        first, second = session.scalars(select(Score.id).order_by(Score.id)).all()
+        finish_frames(session, [frame_score(first, flagged=True)], model_version_id=champion.id, now=NOW)
+    assert state(database, speaker.state_finding)
+    with database.begin() as session:
+        fail_frames(session, [second], Reason.NO_SCORE, NOW)
+    assert state(database, speaker.state_conclusion)
+    frames = [[(image["frame"], image["reason"]) for image in flag["images"]] for flag in flags(database)]  # type: ignore[attr-defined]
+    assert frames == [[(1, None), (2, "pending")], [(1, None), (2, "no-score")]]
