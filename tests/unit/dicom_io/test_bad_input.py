@@ -19,8 +19,6 @@ from dicom_io import errors
 from dicom_io.identity import file_meta
 from dicom_io.reader import read_header, read_radiograph
 from tests.films import GREY_8, film, gradient, save
-from worker.model.input_spec import InputSpec
-from worker.model.preprocessing import preprocess
 
 SECONDS = 2.0
 BYTES = 1 << 30
@@ -294,10 +292,3 @@ def test_file_above_the_limit(tmp_path: Path) -> None:
     for read in (read_header, read_radiograph):
         with pytest.raises(errors.OversizedImageError):
             read(tmp_path / "f")
-
-
-def test_picture_of_one_grey_level(tmp_path: Path) -> None:
-    """A window that misses all values leaves a blank, which must not pass for a screened film."""
-    path = save(film(gradient(), WindowCenter=-9000, WindowWidth=100), tmp_path / "f.dcm")
-    with pytest.raises(errors.UnsupportedObjectError):
-        preprocess(read_radiograph(path), InputSpec())
