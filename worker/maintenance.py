@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy.orm import Session
@@ -20,32 +21,49 @@ from worker.tables import Claimable, Delivery, Image, Score
 
 STUDIES_PER_SWEEP = 200
 
+Attempt = Callable[[Callable[[], bool]], bool]
+
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Sweeper:
-    """Does what no message asks for; harmless when two run at once."""
+    """Does what no message asks for; harmless when two run at once.
+
+    Attributes:
+        attempt: runs one part of the sweep and reports a fault instead of raising it, so that one study which cannot
+            be said holds up no other.
+    """
 
     service: Service
     speaker: Speaker
+    attempt: Attempt
 
     def sweep(self) -> None:
         """Go once over everything that may stand still."""
-        self._give_up_exhausted()
+        self.attempt(self._give_up_exhausted)
         told = self._state(self._overdue, self.speaker.state_overdue)
         told += self._state(self._quiet, self.speaker.state_conclusion)
         if told:
             _log.info("swept", results=told)
-        self._wake_standing()
+        self.attempt(self._wake_standing)
 
-    def _give_up_exhausted(self) -> None:
+    def _give_up_exhausted(self) -> bool:
         now, images, deliveries = self.service.now(), self.service.image_policy, self.service.delivery_policy
-        with self.service.database.begin() as session:
-            fail_exhausted_images(session, exhausted(session, Image, now=now, policy=images), now)
-            frames = exhausted(session, Score, now=now, policy=images)
-            fail_frames(session, frames, Reason.ATTEMPTS_EXHAUSTED, now)
-            bury_exhausted_deliveries(session, exhausted(session, Delivery, now=now, policy=deliveries))
+        begin = self.service.database.begin
+        with begin() as session:  # a transaction each, so that each takes its studies in one order
+            unprepared = exhausted(session, Image, now=now, policy=images)
+            fail_exhausted_images(session, unprepared, now)
+        with begin() as session:
+            unscored = exhausted(session, Score, now=now, policy=images)
+            fail_frames(session, unscored, Reason.ATTEMPTS_EXHAUSTED, now)
+        with begin() as session:
+            undelivered = exhausted(session, Delivery, now=now, policy=deliveries)
+            bury_exhausted_deliveries(session, undelivered, now)
+        if not (unprepared or unscored or undelivered):
+            return False
+        _log.error("gave-up", images=len(unprepared), frames=len(unscored), deliveries=len(undelivered))
+        return True
 
     def _quiet(self, session: Session, now: datetime) -> Sequence[int]:
         quiet = timedelta(seconds=self.service.settings.study_quiet_seconds)
@@ -62,18 +80,19 @@ class Sweeper:
         now = self.service.now()
         with self.service.database.read() as session:
             studies = find(session, now)
-        told = 0
-        for study_id in studies:  # a transaction each: one study that cannot be said holds up no other
-            with self.service.database.begin() as session:
-                told += state(session, study_id, self.service.now())
-        return told
+        return sum(self.attempt(partial(self._state_one, state, study_id)) for study_id in studies)
 
-    def _wake_standing(self) -> None:
+    def _state_one(self, state: Callable[[Session, int, datetime], bool], study_id: int) -> bool:
+        with self.service.database.begin() as session:
+            return state(session, study_id, self.service.now())
+
+    def _wake_standing(self) -> bool:
         now = self.service.now()
         with self.service.database.read() as session:
             standing = [queue for queue, table in _WORK.items() if self._stands(session, table, now)]
         for queue in standing:
             self.service.wake(queue)
+        return bool(standing)
 
     def _stands(self, session: Session, table: type[Claimable], now: datetime) -> bool:
         policy = self.service.delivery_policy if table is Delivery else self.service.image_policy

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, aliased
 from worker.domain import DeliveryState, Flag, ScreeningResult
 from worker.repository.audit import record
 from worker.repository.claims import LONGEST_ERROR, ClaimPolicy, claim, is_running
-from worker.tables import Delivery, Image, Result
+from worker.tables import Delivery, Image, Result, Study
 
 _CLAIMING_DELIVERIES = 0x637872  # any number that nobody else uses in this database
 
@@ -28,16 +28,25 @@ class DeliveryWork:
 def claim_delivery(session: Session, *, now: datetime, policy: ClaimPolicy) -> DeliveryWork | None:
     """Take the most urgent delivery of a destination to which nothing else is being sent.
 
-    One at a time per destination keeps their order, and lets a destination that never answers hold up one sender only.
+    One at a time per destination lets one that never answers hold up one sender only. The results of a study go out in
+    the order they were said: what waits for a retry is not overtaken by its successor.
     """
     _claim_alone(session)
-    other = aliased(Delivery)
+    other, earlier, said, saying = aliased(Delivery), aliased(Delivery), aliased(Result), aliased(Result)
     busy = exists().where(
         other.destination == Delivery.destination,
         other.state == DeliveryState.PENDING,
         is_running(other.lease_until, now, policy.lease),
     )
-    ids = claim(session, Delivery, ~busy, limit=1, now=now, policy=policy)
+    overtaking = exists().where(
+        earlier.destination == Delivery.destination,
+        earlier.state == DeliveryState.PENDING,
+        earlier.id < Delivery.id,
+        earlier.result_id == said.id,
+        said.study_id == saying.study_id,
+        saying.id == Delivery.result_id,
+    )
+    ids = claim(session, Delivery, ~busy, ~overtaking, limit=1, now=now, policy=policy)
     if not ids:
         return None
     delivery = session.get_one(Delivery, ids[0])
@@ -67,10 +76,16 @@ def refuse_delivery(session: Session, work: DeliveryWork, error: str, now: datet
     _record(session, "delivery-dead", work, now, error)
 
 
-def bury_exhausted_deliveries(session: Session, delivery_ids: Sequence[int]) -> None:
-    """Make dead letters of deliveries whose attempts are used up."""
+def bury_exhausted_deliveries(session: Session, delivery_ids: Sequence[int], now: datetime) -> None:
+    """Make dead letters of deliveries whose attempts are used up, unless one arrived at the last moment."""
     for delivery_id in delivery_ids:
-        _close(session, delivery_id, DeliveryState.DEAD)
+        if not _close(session, delivery_id, DeliveryState.DEAD):
+            continue
+        named = select(Delivery.destination, Delivery.last_error, Result.result_uid, Study.study_instance_uid)
+        whole = named.select_from(Delivery).join(Result).join(Study)
+        row = session.execute(whole.where(Delivery.id == delivery_id)).one()
+        detail = {"destination": row.destination, "result_uid": row.result_uid, "answer": row.last_error}
+        record(session, "delivery-dead", now, row.study_instance_uid, **detail)
 
 
 def retry_dead_deliveries(session: Session) -> int:
@@ -109,9 +124,10 @@ def _predecessor(session: Session, delivery: Delivery, result: Result) -> str | 
     return session.scalar(statement)
 
 
-def _close(session: Session, delivery_id: int, state: DeliveryState, **values: object) -> None:
+def _close(session: Session, delivery_id: int, state: DeliveryState, **values: object) -> bool:
     pending = update(Delivery).where(Delivery.id == delivery_id, Delivery.state == DeliveryState.PENDING)
-    session.execute(pending.values(state=state, lease_until=None, **values))
+    closed = pending.values(state=state, lease_until=None, **values).returning(Delivery.id)
+    return session.scalar(closed) is not None
 
 
 def _record(session: Session, kind: str, work: DeliveryWork, now: datetime, answer: str) -> None:

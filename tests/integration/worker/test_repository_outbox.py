@@ -118,7 +118,7 @@ def test_the_first_answer_stands(database: Database, champion: Champion) -> None
     work = finish(database, take(database))
     with database.begin() as session:
         refuse_delivery(session, work, "refused", NOW)
-        bury_exhausted_deliveries(session, [work.delivery_id])
+        bury_exhausted_deliveries(session, [work.delivery_id], NOW)
     assert (delivery(database).state, delivery(database).answer) == (DeliveryState.DELIVERED, "0x0000")
 
 
@@ -153,7 +153,7 @@ def test_a_dead_letter_is_kept_and_can_be_sent_again(database: Database, champio
 
 
 def test_a_delivery_that_uses_up_its_attempts_becomes_a_dead_letter(database: Database, champion: Champion) -> None:
-    """It is exhausted when its last lease is over."""
+    """It is exhausted when its last lease is over, and the audit trail says so."""
     studies(database, STUDY)
     say(database, champion, result())
     now = NOW
@@ -162,8 +162,22 @@ def test_a_delivery_that_uses_up_its_attempts_becomes_a_dead_letter(database: Da
         now += POLICY.lease
     assert take(database, now) is None
     with database.begin() as session:
-        bury_exhausted_deliveries(session, exhausted(session, Delivery, now=now, policy=POLICY))
+        bury_exhausted_deliveries(session, exhausted(session, Delivery, now=now, policy=POLICY), now)
     assert delivery(database).state == DeliveryState.DEAD
+    with database.read() as session:
+        told = session.scalars(select(Event).where(Event.kind == "delivery-dead")).one()
+    assert (told.study_instance_uid, told.detail["destination"]) == (STUDY, "flags")
+
+
+def test_a_delivery_that_arrived_at_the_last_moment_is_no_dead_letter(database: Database, champion: Champion) -> None:
+    """The sweep finds it exhausted while its sender has just had the answer: it stays delivered."""
+    studies(database, STUDY)
+    say(database, champion, result())
+    finish(database, take(database))
+    with database.begin() as session:
+        bury_exhausted_deliveries(session, [delivery(database).id], NOW)
+        assert session.scalars(select(Event.kind).where(Event.kind == "delivery-dead")).all() == []
+    assert delivery(database).state == DeliveryState.DELIVERED
 
 
 def test_the_predecessor_is_the_last_earlier_result_that_this_destination_took(
