@@ -6,7 +6,7 @@ import pytest
 
 from dicom_io import errors
 from dicom_io.reader import read_radiograph
-from tests.films import film, save
+from tests.films import film, gradient, save
 from worker.model.input_spec import InputSpec
 from worker.model.preprocessing import preprocess
 
