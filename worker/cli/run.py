@@ -56,7 +56,7 @@ def _children(settings: Settings) -> tuple[Child, ...]:
     return (
         Child("listener", (sys.executable, "-m", "worker.cli", "listen")),
         Child("prepare", _worker(Queue.PREPARE, "prefork", settings.prepare_processes)),
-        Child("score", _worker(Queue.SCORE, "solo", 1)),
+        Child("score", (*_SHARE_THE_CORES, *_worker(Queue.SCORE, "solo", 1))),
         Child("deliver", _worker(Queue.DELIVER, "threads", DELIVER_THREADS)),
         Child("beat", (*_CELERY, "beat")),
     )
@@ -67,4 +67,6 @@ def _worker(queue: Queue, pool: str, concurrency: int) -> tuple[str, ...]:
     return (*_CELERY, "worker", *options)
 
 
+# OpenMP's threads would spin while they wait for each other, and take the cores from decoding.
+_SHARE_THE_CORES = ("env", "OMP_WAIT_POLICY=PASSIVE")
 _CELERY = (sys.executable, "-m", "celery", "-A", "worker", "--quiet")
