@@ -1,5 +1,6 @@
 """The deliver step: claim a row of the outbox, send it, record the answer."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import structlog
@@ -27,6 +28,13 @@ class Deliverer:
             work = claim_delivery(session, now=self.service.now(), policy=self.service.delivery_policy)
         if work is None:
             return False
+        with ExitStack() as at_fault:  # a lease that nobody ends would hold up the destination
+            at_fault.callback(self._give_back, work, "a fault of the service: see its log")
+            self._deliver(work)
+            at_fault.pop_all()
+        return True
+
+    def _deliver(self, work: DeliveryWork) -> None:
         log = _log.bind(study_instance_uid=work.study_instance_uid, destination=work.destination)
         try:
             answer = self._send(work)
@@ -39,7 +47,6 @@ class Deliverer:
         else:
             log.info("delivered", answer=answer)
             self._finish(work, answer)
-        return True
 
     def _send(self, work: DeliveryWork) -> str:
         settings = self.service.settings
