@@ -38,8 +38,11 @@ class FrameScore:
 def claim_frames(
     session: Session, *, limit: int, input_spec_sha256: str, now: datetime, policy: ClaimPolicy
 ) -> list[FrameWork]:
-    """Take up to `limit` frames to score, most urgent first, with their pixels."""
-    ids = claim(session, Score, limit=limit, now=now, policy=policy)
+    """Take up to `limit` frames to score, most urgent first, with their pixels.
+
+    A frame that is tried again is tried alone, so that one which kills its worker takes no other patient's with it.
+    """
+    ids = _alone_if_retried(session, claim(session, Score, limit=limit, now=now, policy=policy))
     pixels_of_frame = (
         (PreparedImage.content_sha256 == Score.content_sha256)
         & (PreparedImage.frame == Score.frame)
@@ -83,6 +86,16 @@ def fail_frames(session: Session, score_ids: Sequence[int], reason: Reason, now:
         if image.state == ImageState.PREPARED:
             image.reason = reason
             _finish_image(session, image_id, now)
+
+
+def _alone_if_retried(session: Session, ids: Sequence[int]) -> Sequence[int]:
+    retried = select(Score.id).where(Score.id.in_(ids), Score.attempts > 1)
+    first = session.scalars(retried.order_by(Score.urgency.desc(), Score.id).limit(1)).all()
+    if not first:
+        return ids
+    others = update(Score).where(Score.id.in_(ids), Score.id.not_in(first))
+    session.execute(others.values(attempts=Score.attempts - 1, lease_until=None))
+    return first
 
 
 def _lock_images(session: Session, score_ids: Sequence[int]) -> Sequence[int]:

@@ -12,7 +12,7 @@ import zstandard
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from tests.integration.worker.conftest import Wakes
+from tests.integration.worker.conftest import Clock, Wakes
 from tests.studies import NOW, incoming, receive
 from worker.db import Database
 from worker.domain import ImageState
@@ -30,6 +30,7 @@ from worker.stating import Speaker
 from worker.tables import Image, PreparedImage, Result, Score
 from worker.triage import judge
 
+KILLER = 66
 STRANGE = (7, 207)  # grey levels of films that look like no chest film: one below, one above the threshold
 BuildScorer = Callable[..., Scorer]
 
@@ -42,7 +43,7 @@ def card() -> ModelCard:
 
 @dataclass
 class Network:
-    """Answers with the grey level of a film's first pixel, less 100, as its logit; 255 is no number."""
+    """Answers with the grey level of a film's first pixel, less 100, as its logit; 255 is no number, 66 a fault."""
 
     card: ModelCard
     batches: list[int]
@@ -50,6 +51,8 @@ class Network:
     def score(self, pixels: NDArray[np.uint8]) -> Scores:
         """Score a batch."""
         self.batches.append(len(pixels))
+        if (pixels[:, 0, 0] == KILLER).any():
+            raise ArithmeticError
         logits = pixels[:, 0, 0].astype(np.float32) - 100
         logits[pixels[:, 0, 0] == 255] = np.nan
         distances = np.where(np.isin(pixels[:, 0, 0], STRANGE), 1000, 10).astype(np.float32)
@@ -178,3 +181,20 @@ def test_a_damaged_prepared_image_fails_alone(database: Database, card: ModelCar
         states = {image.content_sha256: (image.state, image.reason) for image in session.scalars(select(Image))}
     assert states.pop(content) == ("failed", "not-prepared")
     assert list(states.values()) == [("scored", None)]
+
+
+def test_a_film_that_kills_its_worker_takes_no_other_with_it(
+    database: Database, card: ModelCard, scorer: BuildScorer, network: Network, clock: Clock
+) -> None:
+    """What a batch failed with is tried again one by one: only the guilty film uses up its attempts."""
+    prepared(database, card, {"2.25.11": [KILLER], "2.25.12": [50], "2.25.13": [60]})
+    step = scorer(lease_seconds=60, max_attempts=2)
+    with pytest.raises(ArithmeticError):
+        step.score_next_batch()
+    prepared(database, card, {"2.25.14": [70]})
+    clock.advance(seconds=61)
+    with pytest.raises(ArithmeticError):
+        step.score_next_batch()
+    assert [step.score_next_batch() for _ in range(4)] == [True, True, True, False]
+    assert network.batches == [3, 1, 1, 1, 1]
+    assert [film for film, state in states(database).items() if state != ImageState.SCORED] == ["2.25.11"]
