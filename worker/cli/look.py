@@ -18,11 +18,11 @@ from worker.schema import require_current
 from worker.service import utc_now
 from worker.settings import load_settings
 
-LimitOption = Annotated[int, typer.Option("--limit", min=1, help="Most studies to show.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many of the latest studies to show.")]
 
 
 def worklist(config: ConfigOption = None, *, as_json: JsonOption = False, limit: LimitOption = 200) -> None:
-    """Show the studies, most urgent first."""
+    """Show the latest studies, most urgent first."""
     with one_line_errors(), _database(config).read() as session:
         entries = views.worklist(session, limit=limit)
     if as_json:

@@ -94,9 +94,10 @@ class ServiceStatus(_View):
 
 
 def worklist(session: Session, *, limit: int) -> list[WorklistEntry]:
-    """Return the studies, raised ones first, then the longest waiting."""
-    statement = _entries().where(~Study.synthetic).order_by(Study.priority.is_(None), Study.received_at, Study.id)
-    return [WorklistEntry.model_validate(row) for row in session.execute(statement.limit(limit))]
+    """Return the `limit` studies that came last, raised ones first, then the longest waiting."""
+    latest = _entries().where(~Study.synthetic).order_by(Study.received_at.desc(), Study.id.desc()).limit(limit)
+    entries = [WorklistEntry.model_validate(row) for row in session.execute(latest)]
+    return sorted(entries, key=lambda entry: (entry.priority is None, entry.received_at))
 
 
 def study_history(session: Session, study_instance_uid: str) -> StudyHistory | None:
