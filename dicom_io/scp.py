@@ -69,7 +69,7 @@ class StorageSCP:
 
     def __init__(self, address: ApplicationEntity, receive: Receive, *, allowed_callers: Sequence[str] = ()) -> None:
         self._entity = _application_entity(address.ae_title, allowed_callers)
-        handlers = [(evt.EVT_C_STORE, _handle_store, [receive])]
+        handlers = [(evt.EVT_CONN_OPEN, _limit_silence), (evt.EVT_C_STORE, _handle_store, [receive])]
         self._server = self._entity.start_server((address.host, address.port), block=False, evt_handlers=handlers)
 
     @property
@@ -96,6 +96,11 @@ def _application_entity(ae_title: str, allowed_callers: Sequence[str]) -> AE:
     for context in AllStoragePresentationContexts:
         entity.add_supported_context(context.abstract_syntax, list(ACCEPTED))
     return entity
+
+
+def _limit_silence(event: evt.Event) -> None:
+    # pynetdicom waits without end for the rest of a PDU; every line that breaks inside one would keep an association.
+    event.assoc.dul.socket.socket.settimeout(NETWORK_TIMEOUT_SECONDS)
 
 
 def _handle_store(event: evt.Event, receive: Receive) -> int:
