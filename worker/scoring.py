@@ -44,9 +44,9 @@ class Scorer:
         scores = [score for score in answers if math.isfinite(score.judgement.logit)]
         nonsense = [score.score_id for score in answers if not math.isfinite(score.judgement.logit)]
         with self.service.database.begin() as session:
-            told = self._finish(session, work, scores)  # first, as a failed frame ends the work on its image
-            fail_frames(session, missing, Reason.NOT_PREPARED, self.service.now())
-            fail_frames(session, nonsense, Reason.NO_SCORE, self.service.now())
+            told = self._finish(session, work, scores)
+        self._fail(missing, Reason.NOT_PREPARED)
+        self._fail(nonsense, Reason.NO_SCORE)
         if told:
             self.service.wake(Queue.DELIVER)
         _log.info("scored", frames=len(scores), missing=len(missing), nonsense=len(nonsense), told=told)
@@ -80,6 +80,12 @@ class Scorer:
         judgement = judge_frame(self.engine.card, float(scores.logits[index]), distance)
         activation_map = scores.activation_maps[index].astype("<f2").tobytes()
         return FrameScore(frame.score_id, judgement, activation_map)
+
+    def _fail(self, score_ids: Sequence[int], reason: Reason) -> None:
+        if not score_ids:
+            return
+        with self.service.database.begin() as session:  # of its own, so that each takes its studies in one order
+            fail_frames(session, score_ids, reason, self.service.now())
 
     def _finish(self, session: Session, work: Sequence[FrameWork], scores: Sequence[FrameScore]) -> int:
         now = self.service.now()
