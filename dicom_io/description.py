@@ -8,6 +8,7 @@ from dicom_io.errors import MissingAttributeError, OversizedImageError, Unsuppor
 
 MAX_PIXELS_PER_FRAME = 64_000_000
 MAX_DECODED_BYTES = 256 << 20
+MAX_FRAMES = 1000  # each becomes a film of its own, which may be far larger than the frame
 _GREY = frozenset(("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"))
 _COLOUR = frozenset(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT"))
 
@@ -42,7 +43,7 @@ def describe(header: Dataset) -> PixelDescription:
     Raises:
         MissingAttributeError: if an attribute without which the pixels mean nothing is absent or no number.
         UnsupportedObjectError: if the attributes contradict each other or the standard.
-        OversizedImageError: if the declared size is above `MAX_PIXELS_PER_FRAME` or `MAX_DECODED_BYTES`.
+        OversizedImageError: if the declared size is above a limit of this module.
 
     Source: PS3.3 C.7.6.3.1.
     """
@@ -104,5 +105,6 @@ def _check_size(description: PixelDescription) -> None:
     rows, columns, frames = description.rows, description.columns, description.number_of_frames
     if min(rows, columns, frames) < 1:
         raise UnsupportedObjectError(f"{rows} rows, {columns} columns and {frames} frames are no image.")
-    if rows * columns > MAX_PIXELS_PER_FRAME or description.frame_bytes * frames > MAX_DECODED_BYTES:
+    too_long = frames > MAX_FRAMES or description.frame_bytes * frames > MAX_DECODED_BYTES
+    if rows * columns > MAX_PIXELS_PER_FRAME or too_long:
         raise OversizedImageError(f"{frames} frame(s) of {rows} x {columns} pixels are above the limit.")

@@ -49,6 +49,7 @@ HEADERS: dict[str, tuple[dict[str, object], type[errors.ImageError]]] = {
     "bits allocated unknown": ({"BitsAllocated": 12}, errors.UnsupportedObjectError),
     "declared 60000 x 60000": ({"Rows": 60000, "Columns": 60000}, errors.OversizedImageError),
     "a billion frames": ({"NumberOfFrames": 10**9}, errors.OversizedImageError),
+    "more small frames than films fit in memory": ({"NumberOfFrames": 1001}, errors.OversizedImageError),
     "no rows": ({"Rows": 0}, errors.UnsupportedObjectError),
     "no Rows attribute": ({"Rows": None}, errors.MissingAttributeError),
     "no pixel module": ({"Rows": None, "BitsAllocated": None}, errors.NoPixelDataError),
