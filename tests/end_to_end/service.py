@@ -88,6 +88,11 @@ class RunningService:
         complete = [flag for flag in self.flags() if flag["complete"]]
         return {f["study_instance_uid"]: f for f in sorted(complete, key=lambda f: int(f["revision"]))}
 
+    def first_flag(self, study_instance_uid: str) -> dict[str, Any] | None:
+        """The first flag that was said of a study, if any was."""
+        said = [flag for flag in self.flags() if flag["study_instance_uid"] == study_instance_uid]
+        return min(said, key=lambda flag: str(flag["created_at"]), default=None)
+
     @property
     def _config(self) -> Path:
         return self.folder / "settings.toml"
