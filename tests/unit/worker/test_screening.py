@@ -1,5 +1,6 @@
 """What is said of a file whose score is no number, and of files lost on the way."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -69,3 +70,10 @@ def test_a_file_named_twice_is_listed_once_and_hidden_ones_only_by_name(film: Pa
     hidden.write_bytes(film.read_bytes())
     assert find_files([film, tmp_path]) == [film]
     assert find_files([hidden]) == [hidden]
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    """Only files are listed; a link that leads nowhere is one that cannot be opened, and has its line."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "lost").symlink_to(tmp_path / "nowhere")
+    assert find_files([tmp_path]) == [tmp_path / "lost"]
