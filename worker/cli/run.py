@@ -5,6 +5,7 @@ import sys
 from worker.champion import put_shipped_model_in_place
 from worker.cli.common import ConfigOption, one_line_errors, stop_on_signals
 from worker.db import Database
+from worker.errors import ConfigurationError
 from worker.observability import configure_logging
 from worker.queues import Queue
 from worker.schema import migrate as migrate_schema
@@ -45,7 +46,10 @@ def migrate(config: ConfigOption = None) -> None:
 
 
 def _prepare_database(settings: Settings) -> None:
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"data_dir: cannot make the folder {settings.data_dir}: {error.strerror}") from error
     database = Database(settings.effective_database_url)
     migrate_schema(database)
     put_shipped_model_in_place(database, utc_now())

@@ -30,12 +30,14 @@ def run(data: Path | None, films: int) -> None:
     """Push the films of a folder, or phantoms, through a service of its own in a temporary folder, and end.
 
     Raises:
-        ConfigurationError: if the service does not start.
+        ConfigurationError: if the folder holds no film, or the service does not start.
     """
     console = Console()
     folder = Path(tempfile.mkdtemp(prefix="cxr-triage-demo-"))
     (folder / "films").mkdir()
     pushed = list(own_films(data, folder / "films") if data else draw_films(folder / "films", films))
+    if not pushed:
+        raise ConfigurationError(f"{data}: no DICOM, PNG or JPEG file in it can be read; name a folder of films")
     _introduce(console, folder, len(pushed), drawn=data is None)
     with Site(folder) as site:
         service = _await_service(site)

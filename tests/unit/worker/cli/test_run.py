@@ -1,0 +1,31 @@
+"""What an operator reads when a command cannot begin."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+USAGE_ERROR = 2
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, because it takes over signals and logs."""
+    command = (sys.executable, "-m", "worker.cli", *arguments)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_data_dir_that_cannot_be_made_is_named(tmp_path: Path, repository: Path) -> None:
+    """One line with the setting's name, the folder and what is wrong with it, instead of a traceback."""
+    (tmp_path / "file").touch()
+    config = tmp_path / "settings.toml"
+    config.write_text(f'data_dir = "{tmp_path}/file"\n')
+    ended = run("serve", "--config", str(config), cwd=repository)
+    assert ended.returncode == USAGE_ERROR
+    assert ended.stderr == f"cxr-triage: data_dir: cannot make the folder {tmp_path}/file: File exists\n"
+
+
+def test_a_demo_without_a_film_is_no_success(tmp_path: Path, repository: Path) -> None:
+    """A folder in which nothing is a film is named, and nothing is started for it."""
+    (tmp_path / "film.dcm").write_text("no film")
+    ended = run("demo", "--data", str(tmp_path), cwd=repository)
+    assert ended.returncode == USAGE_ERROR
+    assert f"{tmp_path}: no DICOM, PNG or JPEG file in it can be read" in ended.stderr
