@@ -19,6 +19,8 @@ _KEYWORDS = (
     "SeriesInstanceUID",
 )
 _MAX_UID = 64  # PS3.5 9.1
+# Waveform presentation states, newer than pydicom's dictionary (PS3.4 B.5).
+_UNNAMED_WITHOUT_PIXELS = ("1.2.840.10008.5.1.4.1.1.9.100.1", "1.2.840.10008.5.1.4.1.1.9.100.2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +62,4 @@ def carries_pixels(sop_class_uid: str) -> bool:
     Structured reports, presentation states, key object selections, waveforms and the like are not.
     """
     keyword = UID(sop_class_uid).keyword
-    return "Image" in keyword or not keyword
+    return sop_class_uid not in _UNNAMED_WITHOUT_PIXELS and ("Image" in keyword or not keyword)

@@ -6,10 +6,12 @@ SQL is the truth of the service. Production is PostgreSQL; the embedded default 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
 from worker.errors import ConfigurationError
@@ -52,13 +54,13 @@ def _create_engine(url: str) -> Engine:
     # Parameters are hidden from error texts, which are logged: an image's header holds the patient's name.
     try:
         backend = make_url(url).get_backend_name()
-    except ArgumentError as error:
-        raise ConfigurationError("database_url: not a SQLAlchemy URL, such as postgresql+psycopg://…") from error
-    if backend == "postgresql":
-        options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=options)
-    if backend == "sqlite":
-        return _create_sqlite_engine(url)
+        if backend == "postgresql":
+            options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+            return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=options)
+        if backend == "sqlite":
+            return _create_sqlite_engine(url)
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        raise ConfigurationError("database_url: not a SQLAlchemy URL, such as postgresql+psycopg://…") from None
     raise ConfigurationError(f"database_url: {backend} is not supported; use postgresql+psycopg or sqlite")
 
 
@@ -66,7 +68,30 @@ def _create_sqlite_engine(url: str) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    if engine.url.database:
+        path = Path(engine.url.database)
+        event.listen(engine, "connect", partial(_remember_file, path))
+        event.listen(engine, "checkout", partial(_require_same_file, path))
     return engine
+
+
+def _remember_file(path: Path, _connection: Any, record: Any) -> None:
+    record.info["file"] = _identity(path)
+
+
+def _require_same_file(path: Path, _connection: Any, record: Any, _proxy: Any) -> None:
+    # Rows that are committed to a file which was moved away or deleted would be gone with the process.
+    if _identity(path) != record.info["file"]:
+        cause = FileNotFoundError(f"{path} was moved, replaced or deleted while in use: restart the service")
+        raise OperationalError("checkout", None, cause)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

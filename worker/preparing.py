@@ -91,7 +91,15 @@ class Preparer:
     def _give_back(self, work: ImageWork, error: OSError) -> None:
         text = f"{type(error).__name__}: {error.strerror}"
         with self.service.database.begin() as session:
-            release(session, Image, work.image_id, text, now=self.service.now(), policy=self.service.image_policy)
+            release(
+                session,
+                Image,
+                work.image_id,
+                text,
+                now=self.service.now(),
+                policy=self.service.image_policy,
+                counted=self.service.spool.root.is_dir() and isinstance(error, FileNotFoundError),
+            )
         _log.warning("prepare-retry", study_instance_uid=work.study_instance_uid, image_id=work.image_id, error=text)
 
 

@@ -27,7 +27,8 @@ def require_current(database: Database) -> None:
     Raises:
         ConfigurationError: if the level differs from this version's.
     """
-    with database.engine.connect() as connection:
+    with database.read() as session:
+        connection = session.connection()
         level = MigrationContext.configure(connection).get_current_revision()
     head = ScriptDirectory.from_config(_config()).get_current_head()
     if level != head:

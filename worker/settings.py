@@ -1,5 +1,6 @@
 """Settings: environment `CXR_*` over a TOML file over these defaults; read once, then frozen."""
 
+import difflib
 import os
 import tomllib
 from pathlib import Path
@@ -88,7 +89,7 @@ class Settings(BaseSettings):
     )
     max_attempts: int = Field(default=5, ge=1, description="Attempts on one image before it is set aside.")
     delivery_max_attempts: int = Field(
-        default=100, ge=1, description="Attempts on one delivery before it is a dead letter."
+        default=10_000, ge=1, description="Attempts on one delivery before it is a dead letter: about a month."
     )
     retry_seconds: float = Field(default=2, gt=0, description="First delay before a retry; it doubles each time.")
     retry_max_seconds: float = Field(default=300, gt=0, description="Longest delay before a retry.")
@@ -177,12 +178,14 @@ def load_settings(config: Path | None = None) -> Settings:
 
 
 def _refuse_unknown_variables() -> None:
-    # A misspelt CXR_DATABASE_URL would otherwise leave the embedded database in use without a word.
-    prefix = "CXR_"
-    known = {f"{prefix}{name}".upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
-    unknown = sorted(name for name in os.environ if name.startswith(prefix) and name.split("__")[0] not in known)
-    if unknown:
-        raise ConfigurationError(f"environment: {', '.join(unknown)}: no such setting; `README.md` lists them")
+    # A misspelt CXR_DATABASE_URL would leave the embedded database in use without a word. Others' variables may begin
+    # so, too: container platforms set CXR_TRIAGE_PORT for a service of that name.
+    known = [f"CXR_{name}".upper() for name in Settings.model_fields] + [CONFIG_VARIABLE]
+    for name in sorted(os.environ):
+        stem = name.split("__")[0]
+        meant = difflib.get_close_matches(stem, known, n=1, cutoff=0.85) if name.startswith("CXR_") else []
+        if meant and stem not in known:
+            raise ConfigurationError(f"environment: {name}: no such setting; did you mean {meant[0]}?")
 
 
 def _first_line(error: ValidationError) -> str:

@@ -79,4 +79,6 @@ def _why_unscreened(outcomes: Sequence[ImageOutcome]) -> Reason | None:
         return shared or Reason.NOTHING_IN_SCOPE
     if states.intersection(WORKING_STATES):
         return Reason.PENDING
-    return Reason.INCOMPLETE if ImageState.FAILED in states else None
+    # A film that its header calls a chest and its picture does not was not screened: the study is not, either.
+    doubtful = any(outcome.reason is Reason.OUT_OF_SCOPE_IMAGE for outcome in outcomes)
+    return Reason.INCOMPLETE if doubtful or ImageState.FAILED in states else None

@@ -30,11 +30,17 @@ def one_line_errors() -> Iterator[None]:
     except (TriageError, DicomIoError) as error:
         message = str(error)
     except OperationalError as error:
-        message = f"database: cannot be reached or used ({type(error.orig).__name__}): check database_url"
+        message = f"database: {_cause(error)}: check database_url, or data_dir if none is set, and that it is migrated"
     else:
         return
     Console(stderr=True).print(f"cxr-triage: {message}", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(USAGE_ERROR)
+
+
+def _cause(error: OperationalError) -> str:
+    # A driver's first line names host and cause, never the password.
+    text = str(error.orig).strip()
+    return text.splitlines()[0] if text else type(error.orig).__name__
 
 
 def stop_on_signals() -> threading.Event:

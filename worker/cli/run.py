@@ -1,6 +1,9 @@
 """`serve`, `listen` and `migrate`: the long-running commands and what they need first."""
 
+import fcntl
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from worker.champion import put_shipped_model_in_place
 from worker.cli.common import ConfigOption, one_line_errors, stop_on_signals
@@ -22,8 +25,10 @@ def serve(config: ConfigOption = None) -> None:
     with one_line_errors():
         settings = load_settings(config)
         configure_logging(settings)
-        _prepare_database(settings)
-        Supervisor(_children(settings)).run(stop)
+        _make_data_dir(settings)
+        with _only_one(settings):
+            _prepare_database(settings)
+            Supervisor(_children(settings)).run(stop)
 
 
 def listen(config: ConfigOption = None) -> None:
@@ -42,14 +47,28 @@ def migrate(config: ConfigOption = None) -> None:
     with one_line_errors():
         settings = load_settings(config)
         configure_logging(settings)
+        _make_data_dir(settings)
         _prepare_database(settings)
 
 
-def _prepare_database(settings: Settings) -> None:
+@contextmanager
+def _only_one(settings: Settings) -> Iterator[None]:
+    with (settings.data_dir / "serve.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel frees it however this process ends
+        except BlockingIOError:
+            raise ConfigurationError(f"data_dir: another `serve` runs on {settings.data_dir}: stop that one") from None
+        yield
+
+
+def _make_data_dir(settings: Settings) -> None:
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"data_dir: cannot make the folder {settings.data_dir}: {error.strerror}") from error
+
+
+def _prepare_database(settings: Settings) -> None:
     database = Database(settings.effective_database_url)
     migrate_schema(database)
     put_shipped_model_in_place(database, utc_now())

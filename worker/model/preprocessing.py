@@ -43,13 +43,13 @@ def preprocess(radiograph: Radiograph, spec: InputSpec) -> NDArray[np.uint8]:
         grey levels, shape (frames, size, size), 0 is black.
 
     Raises:
-        UnsupportedObjectError: if every pixel has the same grey level; a blank must not pass for a screened film.
+        UnsupportedObjectError: if a frame is one grey level; a blank must not pass for a screened film.
     """
     rows = _cells(radiograph.rows, radiograph.halvings, spec.size)
     columns = _cells(radiograph.columns, radiograph.halvings, spec.size)
     table = radiograph.table.astype(np.float32)
     prepared = np.stack([_resize(frame, table, rows, columns) for frame in radiograph.frames])
-    if prepared.min() == prepared.max():
+    if (prepared.min(axis=(1, 2)) == prepared.max(axis=(1, 2))).any():
         raise UnsupportedObjectError("The picture is one grey level: it is empty, or its window misses its values.")
     return prepared
 

@@ -92,13 +92,32 @@ def claim(
 
 
 def release(
-    session: Session, table: type[Claimable], row_id: int, error: str, *, now: datetime, policy: ClaimPolicy
+    session: Session,
+    table: type[Claimable],
+    row_id: int,
+    error: str,
+    *,
+    now: datetime,
+    policy: ClaimPolicy,
+    counted: bool = True,
 ) -> None:
-    """Give a claimed row back after a transient failure, due again after a delay."""
+    """Give a claimed row back after a transient failure, due again after a delay.
+
+    Args:
+        session: of the caller's transaction.
+        table: of the row.
+        row_id: the claimed row.
+        error: for the operator; cut to `LONGEST_ERROR` characters.
+        now: present time.
+        policy: of the table.
+        counted: False if the fault is not the row's, so that the attempt is not held against it.
+    """
     row = session.get_one(table, row_id)
     row.lease_until = None
     row.not_before = now + policy.delay(row.attempts)
     row.last_error = error[:LONGEST_ERROR]
+    if not counted:
+        row.attempts -= 1
 
 
 def exhausted(session: Session, table: type[Claimable], *, now: datetime, policy: ClaimPolicy) -> Sequence[int]:

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from dicom_io.types import SOPInstanceReference
 from worker.domain import ImageState, Urgency
 from worker.repository.audit import record
-from worker.tables import Base, Image, Study
+from worker.tables import Base, Image, Score, Study
 
 
 class Receipt(StrEnum):
@@ -45,16 +45,19 @@ class IncomingImage:
 def record_image(session: Session, incoming: IncomingImage) -> Receipt:
     """Record the image and its work, once per content; a new content under a known UID supersedes the older one.
 
+    Bytes that come again are a duplicate, unless they were superseded before they were ever scored: then nobody has
+    looked at what the sender holds, and they take their place again.
+
     The study's revision rises with every change of its set of objects, which re-opens it.
     """
     study = _study_for_update(session, incoming)
-    image_id = _insert_image(session, study.id, incoming)
+    image_id = _insert_image(session, study.id, incoming) or _revive_unscored(session, study.id, incoming)
     receipt = Receipt.DUPLICATE
     if image_id is not None:
         superseded = _supersede_others(session, study.id, image_id, incoming.reference.sop_instance_uid)
         receipt = Receipt.REPLACEMENT if superseded else Receipt.NEW
-        if study.concluded_revision == study.revision:  # else a film every minute would put the due time off for ever
-            study.due_at = incoming.due_at
+        if study.concluded_revision == study.revision or study.due_at <= incoming.received_at:
+            study.due_at = incoming.due_at  # not before: a film every minute would put the due time off for ever
         study.revision += 1
         study.last_received_at = incoming.received_at
         study.accession_number = study.accession_number or incoming.accession_number
@@ -110,6 +113,21 @@ def _insert_image(session: Session, study_id: int, incoming: IncomingImage) -> i
         received_at=incoming.received_at,
     )
     return session.scalar(statement.returning(Image.id))
+
+
+def _revive_unscored(session: Session, study_id: int, incoming: IncomingImage) -> int | None:
+    scored = exists().where(Score.image_id == Image.id, Score.logit.is_not(None))
+    superseded = update(Image).where(
+        Image.study_id == study_id,
+        Image.sop_instance_uid == incoming.reference.sop_instance_uid,
+        Image.content_sha256 == incoming.content_sha256,
+        Image.state == ImageState.SUPERSEDED,
+        ~scored,
+    )
+    fresh = superseded.values(state=ImageState.RECEIVED, reason=None, attempts=0, lease_until=None, not_before=None)
+    image_id = session.scalar(fresh.returning(Image.id), execution_options={"synchronize_session": False})
+    session.execute(delete(Score).where(Score.image_id == image_id))
+    return image_id
 
 
 def _supersede_others(session: Session, study_id: int, image_id: int, sop_instance_uid: str) -> bool:

@@ -29,7 +29,7 @@ def claim_delivery(session: Session, *, now: datetime, policy: ClaimPolicy) -> D
     """Take the most urgent delivery of a destination to which nothing else is being sent.
 
     One at a time per destination lets one that never answers hold up one sender only. The results of a study go out in
-    the order they were said: what waits for a retry is not overtaken by its successor.
+    the order they were said: what waits for a retry is overtaken by a more urgent successor only.
     """
     _claim_alone(session)
     other, earlier, said, saying = aliased(Delivery), aliased(Delivery), aliased(Result), aliased(Result)
@@ -42,6 +42,7 @@ def claim_delivery(session: Session, *, now: datetime, policy: ClaimPolicy) -> D
         earlier.destination == Delivery.destination,
         earlier.state == DeliveryState.PENDING,
         earlier.id < Delivery.id,
+        earlier.urgency >= Delivery.urgency,
         earlier.result_id == said.id,
         said.study_id == saying.study_id,
         saying.id == Delivery.result_id,

@@ -1,6 +1,5 @@
 """The storage provider with real clients: DCMTK's, and pynetdicom's where a client must misbehave."""
 
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -295,16 +294,3 @@ def test_the_port_is_free_again_after_the_block(receiver: Receiver) -> None:
         assert again.port == port
         with pytest.raises(OSError, match="in use"):
             StorageSCP(ApplicationEntity("CXRTRIAGE", "127.0.0.1", port), receiver)
-
-
-def test_a_line_that_breaks_inside_a_pdu_gives_its_place_back(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A peer that declares a megabyte and falls silent is disconnected, so that 64 of them do not end the service."""
-    monkeypatch.setattr("dicom_io.scp.NETWORK_TIMEOUT_SECONDS", 0.2)
-    with (
-        StorageSCP(ApplicationEntity("CXRTRIAGE", "127.0.0.1", 0), receiver) as provider,
-        socket.create_connection(("127.0.0.1", provider.port), timeout=10) as peer,
-    ):
-        peer.sendall(b"\x01\x00" + (1 << 20).to_bytes(4) + b"half")
-        assert peer.recv(1) == b""

@@ -63,7 +63,7 @@ def test_a_sqlite_writer_that_looks_first_is_not_thrown_out(sqlite: Database) ->
         assert session.query(Event).count() == 2
 
 
-@pytest.mark.parametrize("url", ["hunter2", "mysql://user:hunter2@host/db"])
+@pytest.mark.parametrize("url", ["hunter2", "mysql://user:hunter2@host/db"])  # pragma: allowlist secret
 def test_a_wrong_url_names_the_setting_and_hides_the_password(url: str) -> None:
     """The operator is told which key to mend."""
     with pytest.raises(ConfigurationError, match=r"\Adatabase_url: ") as caught:

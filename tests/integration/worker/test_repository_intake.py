@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import select
 
 from dicom_io.types import SOPInstanceReference
-from tests.studies import MINUTE, NOW, STUDY, incoming, prepare, receive, rolled_back, sha256
+from tests.studies import MINUTE, NOW, STUDY, incoming, prepare, receive, rolled_back, score_everything, sha256
 from worker.db import Database
 from worker.domain import ImageState, Urgency
 from worker.repository.intake import Receipt, record_image, record_object_without_pixels
+from worker.repository.model_versions import Champion
 from worker.tables import Event, Image, Study
 
 
@@ -60,12 +61,25 @@ def test_other_bytes_under_the_same_uid_replace_the_film(database: Database) -> 
     assert (study.revision, study.last_received_at) == (2, NOW + MINUTE)
 
 
-def test_a_film_that_was_replaced_does_not_come_back_by_itself(database: Database) -> None:
-    """The older bytes, sent again, are known: nothing new is said of the study."""
-    receive(database, incoming(), incoming(content="corrected"))
+def test_a_scored_film_that_was_replaced_does_not_come_back_by_itself(database: Database, champion: Champion) -> None:
+    """The older bytes, sent again, are known and judged: nothing new is said of the study."""
+    receive(database, incoming())
+    prepare(database)
+    score_everything(database, champion)
+    receive(database, incoming(content="corrected"))
     assert receive(database, incoming()) == [Receipt.DUPLICATE]
     assert [image.state for image in images(database)] == [ImageState.SUPERSEDED, ImageState.RECEIVED]
     assert the_study(database).revision == 2
+
+
+def test_a_film_that_was_replaced_before_it_was_scored_comes_back_when_it_is_sent_again(database: Database) -> None:
+    """What the sender holds is looked at; what replaced it meanwhile is superseded in turn."""
+    receive(database, incoming())
+    prepare(database)
+    receive(database, incoming(content="corrected"))
+    assert receive(database, incoming()) == [Receipt.REPLACEMENT]
+    assert [image.state for image in images(database)] == [ImageState.RECEIVED, ImageState.SUPERSEDED]
+    assert the_study(database).revision == 3
 
 
 def test_a_late_film_opens_the_study_again(database: Database) -> None:

@@ -185,7 +185,9 @@ def test_a_missing_file_is_told_by_its_name(file: Path, monkeypatch: pytest.Monk
 
 def test_secrets_are_masked_wherever_settings_are_printed(file: Path) -> None:
     """Passwords in URLs appear in no repr, str or dump; who needs them asks."""
-    file.write_text("database_url = 'postgresql+psycopg://u:hunter2@db/x'\nbroker_url = 'redis://:hunter2@mq'")
+    file.write_text(
+        "database_url = 'postgresql+psycopg://u:hunter2@db/x'\nbroker_url = 'redis://:hunter2@mq'"
+    )  # pragma: allowlist secret
     settings = load_settings(file)
     printed = f"{settings!r} {settings!s} {settings.model_dump()} {settings.model_dump_json()}"
     assert "hunter2" not in printed
@@ -211,5 +213,12 @@ def test_settings_cannot_be_changed_after_the_start() -> None:
 def test_a_misspelt_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable that looks like ours and is no setting would otherwise be ignored without a word."""
     monkeypatch.setenv("CXR_DATBASE_URL", "postgresql+psycopg://somewhere/x")
-    with pytest.raises(ConfigurationError, match="CXR_DATBASE_URL: no such setting"):
+    with pytest.raises(ConfigurationError, match="CXR_DATBASE_URL: no such setting; did you mean CXR_DATABASE_URL"):
         load_settings()
+
+
+@pytest.mark.parametrize("name", ["CXR_TRIAGE_PORT", "CXR_TRIAGE_SERVICE_HOST", "CXR_SHARED_DATA"])
+def test_variables_of_others_are_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container platform names variables after its services; they are no settings and no misspelling."""
+    monkeypatch.setenv(name, "tcp://10.0.0.1:11112")
+    assert load_settings().listener.port == 11112

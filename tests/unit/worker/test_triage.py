@@ -146,3 +146,11 @@ def test_screened_means_that_every_image_in_scope_was_scored(
     assert (verdict.status is ScreeningStatus.SCREENED) == screened
     assert (verdict.reason is None) == screened
     assert (verdict.finding is not None) == (verdict.priority is not None)
+
+
+def test_a_film_that_the_picture_gate_turns_away_leaves_its_study_unscreened() -> None:
+    """Its header said chest and nobody has judged it: beside a scored film the study is incomplete."""
+    turned_away = outcome(OUT_OF_SCOPE, Reason.OUT_OF_SCOPE_IMAGE)
+    assert judge([CLEAR, turned_away]).reason is Reason.INCOMPLETE
+    assert judge([turned_away]).reason is Reason.OUT_OF_SCOPE_IMAGE
+    assert judge([SUSPICIOUS, turned_away]).priority is Priority.HIGH
