@@ -185,13 +185,13 @@ def test_a_missing_file_is_told_by_its_name(file: Path, monkeypatch: pytest.Monk
 
 def test_secrets_are_masked_wherever_settings_are_printed(file: Path) -> None:
     """Passwords in URLs appear in no repr, str or dump; who needs them asks."""
-    file.write_text(
-        "database_url = 'postgresql+psycopg://u:hunter2@db/x'\nbroker_url = 'redis://:hunter2@mq'"
-    )  # pragma: allowlist secret
+    database = "postgresql+psycopg://u:hunter2@db/x"  # pragma: allowlist secret
+    broker = "redis://:hunter2@mq"  # pragma: allowlist secret
+    file.write_text(f"database_url = '{database}'\nbroker_url = '{broker}'")
     settings = load_settings(file)
     printed = f"{settings!r} {settings!s} {settings.model_dump()} {settings.model_dump_json()}"
     assert "hunter2" not in printed
-    assert settings.effective_database_url == "postgresql+psycopg://u:hunter2@db/x"
+    assert settings.effective_database_url == database
 
 
 def test_a_refused_secret_is_not_repeated(file: Path) -> None:
