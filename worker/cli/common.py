@@ -31,6 +31,8 @@ def one_line_errors() -> Iterator[None]:
         message = str(error)
     except OperationalError as error:
         message = f"database: {_cause(error)}: check database_url, or data_dir if none is set, and that it is migrated"
+    except OSError as error:  # a disk that fills, a folder that vanishes
+        message = f"{error.filename or 'output'}: {error.strerror}"
     else:
         return
     Console(stderr=True).print(f"cxr-triage: {message}", markup=False, highlight=False, soft_wrap=True)

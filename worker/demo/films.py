@@ -8,6 +8,7 @@ from typing import Any
 from pydicom import Dataset, uid
 
 from dicom_io.errors import ImageError
+from dicom_io.identity import sop_instance_reference
 from dicom_io.phantom import phantom_dataset
 from dicom_io.reader import read_header, read_radiograph
 from dicom_io.secondary_capture import secondary_capture
@@ -60,7 +61,7 @@ def own_films(source: Path, folder: Path) -> Iterator[Film]:
 def _own_film(path: Path, wrapped: Path) -> Film:
     header = read_header(path)
     if header is not None:
-        return Film(path, path.name, str(header.StudyInstanceUID))
+        return Film(path, path.name, sop_instance_reference(header).study_instance_uid)
     radiograph = read_radiograph(path)
     picture = radiograph.table[radiograph.frames[0]]
     return _write(secondary_capture(picture, uid.generate_uid(None)), wrapped, path.name)

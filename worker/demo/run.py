@@ -38,7 +38,7 @@ def run(data: Path | None, films: int) -> None:
     pushed = list(own_films(data, folder / "films") if data else draw_films(folder / "films", films))
     if not pushed:
         raise ConfigurationError(f"{data}: no DICOM, PNG or JPEG file in it can be read; name a folder of films")
-    _introduce(console, folder, len(pushed), drawn=data is None)
+    _introduce(console, folder, data, len(pushed))
     with Site(folder) as site:
         service = _await_service(site)
         _show_way_through(console, service)
@@ -47,8 +47,11 @@ def run(data: Path | None, films: int) -> None:
         _conclude(console, site, service, pushed)
 
 
-def _introduce(console: Console, folder: Path, count: int, *, drawn: bool) -> None:
-    if drawn:
+def _introduce(console: Console, folder: Path, data: Path | None, count: int) -> None:
+    if data is not None:
+        left_out = sum(path.is_file() for path in data.rglob("*")) - count
+        console.print(f"{count} films of {data}; {left_out} files are no DICOM, PNG or JPEG and are left out")
+    else:
         console.print(
             f"{count} drawn chest phantoms: they show the plumbing, not the accuracy. "
             "DEMO_DATA=folder pushes your own images instead.",
