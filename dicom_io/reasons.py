@@ -44,7 +44,6 @@ class Reason(StrEnum):
     OVERDUE = "overdue", "Screening did not end within screen_within_minutes; a later result supersedes this one."
 
     # The service.
-    SUPERSEDED = "superseded", "A newer object arrived under the same SOP Instance UID."
     NOT_PREPARED = "not-prepared", "No prepared pixels of the model's input size are stored for the image."
     NO_SCORE = "no-score", "The model's answer for the image is no number; the score host may be faulty."
     ATTEMPTS_EXHAUSTED = "attempts-exhausted", "Every attempt failed or killed its worker; the image is set aside."
