@@ -33,9 +33,10 @@ from dicom_io.codestream import Codestream, inspect
 from dicom_io.description import PixelDescription
 from dicom_io.errors import OversizedImageError, PixelDecodeError, UnsupportedTransferSyntaxError
 
-# A reduced picture must cover this many times the side asked for: with it the mean difference to the exact area average
-# stays below 0.3 grey levels on real films, without it it reaches 1.1.
-_COVER_MARGIN = 1.5
+# A reduced picture must cover this many times the side asked for. With two samples per cell in each direction the mean
+# difference to the exact area average stays below 0.3 grey levels on real films and the shipped model's probability
+# within 0.01; with 1.5 a mammogram's moved by 0.016, with 1 the mean reached 1.1.
+_COVER_MARGIN = 2
 _MAX_SCANNED_PIXELS = 10**9
 _REDUCIBLE = frozenset((uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K))
 # What decoders raise at damaged data; Pillow reads its headers with assertions and unguarded indices.

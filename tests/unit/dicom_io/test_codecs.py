@@ -72,7 +72,7 @@ def test_reduced_resolution_is_centred(size: tuple[int, int], signed: bool, tmp_
     path = save(film(encapsulate([stream]), **header, **window), tmp_path / "f.dcm", uid.JPEG2000Lossless)
     reduced, whole = read_radiograph(path, covering=224), read_radiograph(path)
     assert reduced.halvings > 0 == whole.halvings
-    assert min(reduced.frames[0].shape) >= 1.5 * 224
+    assert min(reduced.frames[0].shape) >= 2 * 224
     difference = preprocess(reduced, InputSpec()).astype(int) - preprocess(whole, InputSpec())
     assert np.abs(difference).mean() < 0.5
     assert abs(difference.mean()) < 0.1  # a film shifted by half a sample would be brighter or darker throughout
@@ -83,8 +83,8 @@ def test_small_pictures_are_never_reduced(tmp_path: Path) -> None:
     words = gradient(600, 600)
     stream = bytes(imagecodecs.jpeg2k_encode(words, level=0, reversible=True, codecformat="J2K"))
     path = save(film(encapsulate([stream]), Rows=600, Columns=600), tmp_path / "f.dcm", uid.JPEG2000Lossless)
-    assert read_radiograph(path, covering=224).halvings == 0
-    assert read_radiograph(path, covering=200).halvings == 1
+    assert read_radiograph(path, covering=151).halvings == 0
+    assert read_radiograph(path, covering=150).halvings == 1
 
 
 def test_signed_samples_keep_their_sign(tmp_path: Path) -> None:
