@@ -1,5 +1,6 @@
 """The prepare step: claim a received image, judge whether it is in scope, make of it what the network sees."""
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from worker.repository.claims import release
 from worker.repository.preparation import ImageWork, Preparation, claim_image, finish_image
 from worker.service import Service
 from worker.tables import Image
+
+# What opening one file can answer while its disk is well; None where a library raised OSError of its own. Any other
+# errno (EIO, ESTALE, ENOTCONN …) is the disk's fault, and not held against the images that wait.
+_FAULTS_OF_THE_FILE = (None, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR)
 
 _log = structlog.get_logger()
 
@@ -98,7 +103,7 @@ class Preparer:
                 text,
                 now=self.service.now(),
                 policy=self.service.image_policy,
-                counted=self.service.spool.root.is_dir() and isinstance(error, FileNotFoundError),
+                counted=self.service.spool.root.is_dir() and error.errno in _FAULTS_OF_THE_FILE,
             )
         _log.warning("prepare-retry", study_instance_uid=work.study_instance_uid, image_id=work.image_id, error=text)
 

@@ -45,13 +45,13 @@ class IncomingImage:
 def record_image(session: Session, incoming: IncomingImage) -> Receipt:
     """Record the image and its work, once per content; a new content under a known UID supersedes the older one.
 
-    Bytes that come again are a duplicate, unless they were superseded before they were ever scored: then nobody has
-    looked at what the sender holds, and they take their place again.
+    Bytes that come again are a duplicate, unless they were superseded before they were judged: then nobody has looked
+    at what the sender holds, and they take their place again.
 
     The study's revision rises with every change of its set of objects, which re-opens it.
     """
     study = _study_for_update(session, incoming)
-    image_id = _insert_image(session, study.id, incoming) or _revive_unscored(session, study.id, incoming)
+    image_id = _insert_image(session, study.id, incoming) or _revive_unjudged(session, study.id, incoming)
     receipt = Receipt.DUPLICATE
     if image_id is not None:
         superseded = _supersede_others(session, study.id, image_id, incoming.reference.sop_instance_uid)
@@ -115,18 +115,20 @@ def _insert_image(session: Session, study_id: int, incoming: IncomingImage) -> i
     return session.scalar(statement.returning(Image.id))
 
 
-def _revive_unscored(session: Session, study_id: int, incoming: IncomingImage) -> int | None:
+def _revive_unjudged(session: Session, study_id: int, incoming: IncomingImage) -> int | None:
     scored = exists().where(Score.image_id == Image.id, Score.logit.is_not(None))
     superseded = update(Image).where(
         Image.study_id == study_id,
         Image.sop_instance_uid == incoming.reference.sop_instance_uid,
         Image.content_sha256 == incoming.content_sha256,
         Image.state == ImageState.SUPERSEDED,
+        Image.reason.is_(None),  # else two objects without a film would take each other's place at every sending
         ~scored,
     )
-    fresh = superseded.values(state=ImageState.RECEIVED, reason=None, attempts=0, lease_until=None, not_before=None)
+    fresh = superseded.values(state=ImageState.RECEIVED, attempts=0, lease_until=None, not_before=None)
     image_id = session.scalar(fresh.returning(Image.id), execution_options={"synchronize_session": False})
-    session.execute(delete(Score).where(Score.image_id == image_id))
+    if image_id is not None:
+        session.execute(delete(Score).where(Score.image_id == image_id))
     return image_id
 
 

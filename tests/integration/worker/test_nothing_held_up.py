@@ -1,15 +1,20 @@
 """What is late or broken holds up nothing else, and nothing overtakes what was said before it."""
 
+import errno
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tests.studies import MINUTE, NOW, POLICY, flags, incoming, receive, result, say, the_study
 from worker.db import Database
 from worker.domain import ImageState, Stage
 from worker.maintenance import Sweeper
+from worker.model.artifact import default_directory, load_card
+from worker.preparing import Preparer
 from worker.repository.claims import release
 from worker.repository.model_versions import Champion
 from worker.repository.outbox import claim_delivery
@@ -67,3 +72,27 @@ def test_a_study_that_cannot_be_said_holds_up_no_other(
     later = service(study_quiet_seconds=0)
     Sweeper(later, Speaker(champion, (), shadow=False), attempt).sweep()
     assert [flag["study_instance_uid"] for flag in flags(database)] == ["2.25.2"]
+
+
+@pytest.mark.parametrize(("code", "attempts"), [(errno.EIO, 0), (errno.EACCES, 1), (None, 1)])
+def test_a_disk_that_is_away_is_not_held_against_the_images(
+    code: int | None,
+    attempts: int,
+    database: Database,
+    service: Callable[..., Service],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A fault of the disk costs no attempt; one of the file does, so that it is set aside in the end."""
+    receive(database, incoming())
+    within = service()
+    within.spool.root.mkdir(parents=True, exist_ok=True)
+
+    def broken(_path: Path) -> None:
+        raise OSError(code, "broken") if code else OSError("broken")
+
+    monkeypatch.setattr("worker.preparing.read_raw_header", broken)
+    assert Preparer(within, load_card(default_directory())).prepare_next()
+    with database.read() as session:
+        image = session.scalars(select(Image)).one()
+    assert (image.state, image.attempts) == (ImageState.RECEIVED, attempts)
+    assert image.not_before is not None

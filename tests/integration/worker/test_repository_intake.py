@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import select
 
+from dicom_io.reasons import Reason
 from dicom_io.types import SOPInstanceReference
 from tests.studies import MINUTE, NOW, STUDY, incoming, prepare, receive, rolled_back, score_everything, sha256
 from worker.db import Database
@@ -80,6 +81,16 @@ def test_a_film_that_was_replaced_before_it_was_scored_comes_back_when_it_is_sen
     assert receive(database, incoming()) == [Receipt.REPLACEMENT]
     assert [image.state for image in images(database)] == [ImageState.RECEIVED, ImageState.SUPERSEDED]
     assert the_study(database).revision == 3
+
+
+def test_two_broken_objects_under_one_uid_do_not_replace_each_other_for_ever(database: Database) -> None:
+    """Each is judged once; an archive that is sent again opens no study."""
+    receive(database, incoming())
+    prepare(database, state=ImageState.FAILED, reason=Reason.TRUNCATED)
+    receive(database, incoming(content="corrected"))
+    prepare(database, state=ImageState.FAILED, reason=Reason.TRUNCATED)
+    assert receive(database, incoming(), incoming(content="corrected")) == [Receipt.DUPLICATE, Receipt.DUPLICATE]
+    assert the_study(database).revision == 2
 
 
 def test_a_late_film_opens_the_study_again(database: Database) -> None:
