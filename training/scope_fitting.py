@@ -22,7 +22,7 @@ def fit_gate(training: Sequence[Films], judged: Sequence[Judged]) -> tuple[Scope
         judged: films of other patients, each set held to the promise on its own.
 
     Returns:
-        The statistics, and the gate with what it does to the judged sets: an in-sample figure, as they set the distance.
+        The statistics, and the gate with what it does to the judged sets: in-sample, as they set its distance.
     """
     pixels = np.concatenate([films.pixels for films in training])
     statistics = ScopeStatistics.fit(pixels, min(COMPONENTS, len(pixels) // 2))
