@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from training.config import AugmentationSettings
 
+_BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)  # a standard deviation of 1 pixel
 _SUPERSAMPLED_UP_TO = 112  # smaller pictures are sampled twice as fine and averaged, against aliasing
 
 
@@ -27,7 +28,8 @@ def augment(pixels: Tensor, size: int, settings: AugmentationSettings, dice: tor
         float32 (N, size, size) in [0, 1].
     """
     grey = _recompress(pixels, settings, dice).float() / 255
-    return _grade(_cut(_stretch(grey, settings, dice), size, settings, dice), settings, dice)
+    sharp = _sharpen(_stretch(grey, settings, dice), settings, dice)
+    return _add_noise(_grade(_cut(sharp, size, settings, dice), settings, dice), settings, dice)
 
 
 def resize(pixels: Tensor, size: int) -> Tensor:
@@ -62,6 +64,15 @@ def _stretch(grey: Tensor, settings: AugmentationSettings, dice: torch.Generator
     return ((grey - black) / (white - black).clamp_min(0.05)).clamp(0, 1)
 
 
+def _sharpen(grey: Tensor, settings: AugmentationSettings, dice: torch.Generator) -> Tensor:
+    """Blur or sharpen each picture: a blend with, or away from, its binomially blurred self."""
+    row = torch.tensor(_BINOMIAL) / sum(_BINOMIAL)
+    padded = functional.pad(grey[:, None], (2, 2, 2, 2), mode="reflect")
+    blurred = functional.conv2d(functional.conv2d(padded, row.view(1, 1, 1, -1)), row.view(1, 1, -1, 1))[:, 0]
+    share = _uniform(-settings.sharpness, settings.sharpness, len(grey), dice)[:, None, None]
+    return torch.lerp(grey, blurred, share).clamp(0, 1)
+
+
 def _cut(grey: Tensor, size: int, settings: AugmentationSettings, dice: torch.Generator) -> Tensor:
     finer = 2 if size <= _SUPERSAMPLED_UP_TO else 1
     places = functional.affine_grid(
@@ -91,6 +102,11 @@ def _grade(grey: Tensor, settings: AugmentationSettings, dice: torch.Generator) 
     bright = (grey.clamp(1e-4, 1) ** gamma * light).clamp(0, 1)
     mean = bright.mean(dim=(1, 2), keepdim=True)
     return ((bright - mean) * spread + mean).clamp(0, 1)
+
+
+def _add_noise(grey: Tensor, settings: AugmentationSettings, dice: torch.Generator) -> Tensor:
+    deviation = _uniform(0, settings.noise, len(grey), dice)[:, None, None]
+    return (grey + deviation * torch.randn(grey.shape, generator=dice)).clamp(0, 1)
 
 
 def _uniform(low: float, high: float, count: int, dice: torch.Generator) -> Tensor:

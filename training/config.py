@@ -35,6 +35,9 @@ class AugmentationSettings(_Frozen):
         stretch_share: share of pictures whose 0.5 and 99.5 percentiles become black and white.
         jpeg_share: share of pictures that are compressed again; file quality is a shortcut to the label.
         jpeg_quality: lower and upper quality of that compression.
+        sharpness: largest blend, either way, of a picture with its blurred self (standard deviation 1 pixel): films
+            come through resize kernels of many makers, and how sharp they leave a film is a shortcut to its source.
+        noise: largest standard deviation of added grain, as a share of the grey scale.
     """
 
     crop_area: tuple[float, float] = (0.25, 1.0)
@@ -46,6 +49,8 @@ class AugmentationSettings(_Frozen):
     stretch_share: float = 0.3
     jpeg_share: float = 0.5
     jpeg_quality: tuple[int, int] = (30, 95)
+    sharpness: float = Field(default=0.0, ge=0, le=1)
+    noise: float = Field(default=0.0, ge=0, le=0.2)
 
 
 class Recipe(_Frozen):
