@@ -90,8 +90,14 @@ def _cuts(count: int, settings: AugmentationSettings, dice: torch.Generator) -> 
     angle = _uniform(-1, 1, count, dice) * math.radians(settings.rotation_degrees)
     cosine, sine = angle.cos(), angle.sin()
     x, y = _uniform(-1, 1, count, dice) * (1 - width), _uniform(-1, 1, count, dice) * (1 - height)
+    if settings.translation:  # the unit is half a side
+        x = x + 2 * _uniform(-settings.translation, settings.translation, count, dice)
+        y = y + 2 * _uniform(-settings.translation, settings.translation, count, dice)
     rows = (torch.stack((width * cosine, -height * sine, x), 1), torch.stack((width * sine, height * cosine, y), 1))
-    return torch.stack(rows, dim=1)
+    maps = torch.stack(rows, dim=1)
+    if settings.mirror_share:
+        maps[torch.rand(count, generator=dice) < settings.mirror_share, :, 0] *= -1
+    return maps
 
 
 def _grade(grey: Tensor, settings: AugmentationSettings, dice: torch.Generator) -> Tensor:

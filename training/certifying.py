@@ -1,6 +1,7 @@
 """Choosing and stating a model's threshold on films outside its training."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from training.errors import DataError
 from training.evaluation import SENSITIVITIES, Metrics, measure
 from training.films import Films
 from training.loop import evaluate
-from training.thresholds import certify, fit_temperature, patient_scores
+from training.thresholds import balanced_threshold, certify, fit_temperature, patient_scores
 from worker.model.artifact import Measurement, OperatingPoint
 from worker.model.input_spec import InputSpec
 from worker.model.network import Network
@@ -49,6 +50,26 @@ def operating_point(
         allowed_misses=certificate.allowed_misses,
         lower_bound=certificate.lower_bound,
         precision_margin=margin,
+        chosen_on=calibration.cases,
+    )
+
+
+def unpromising_point(
+    logits: NDArray[np.float32], calibration: Judged, *, method: Literal["balanced-accuracy", "half"]
+) -> OperatingPoint:
+    """Choose a threshold as other projects do: by balanced accuracy, or probability one half. It promises nothing."""
+    films = calibration.films
+    return OperatingPoint(
+        threshold_logit=0.0 if method == "half" else balanced_threshold(logits, films.labels),
+        temperature=fit_temperature(logits, films.labels),
+        target_sensitivity=None,
+        confidence=None,
+        method=method,
+        unit="patient",
+        positives=len(np.unique(films.patients[films.labels == 1])),
+        allowed_misses=None,
+        lower_bound=None,
+        precision_margin=0.0,
         chosen_on=calibration.cases,
     )
 

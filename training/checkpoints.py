@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.config import Recipe
 from training.errors import CheckpointError
+from training.schedule import Row
+from worker.model.network import Network
 
 CHECKPOINT_NAME = "checkpoint.pt"
 
@@ -21,19 +23,29 @@ class Run:
 
     Attributes:
         network: being trained, on the run's device.
-        optimizer: its AdamW.
-        average: moving average of the network's state dict; what ships.
-        epoch: epochs done.
+        optimizer: its own.
+        average: moving average of the network's state dict; what ships, unless `best` is kept.
+        best: the average after the best epoch so far, where the recipe keeps it; else empty.
         step: optimiser steps done.
         history: one row of figures per epoch.
     """
 
-    network: nn.Module
+    network: Network
     optimizer: torch.optim.Optimizer
     average: dict[str, Tensor]
-    epoch: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[Row] = field(default_factory=list)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.history)
+
+    @property
+    def published(self) -> dict[str, Tensor]:
+        """The weights that are published: of the best epoch where it is kept, else the average."""
+        return self.best or self.average
 
 
 def save_checkpoint(run: Run, recipe: Recipe, data_sha256: str, folder: Path) -> None:
@@ -47,7 +59,7 @@ def save_checkpoint(run: Run, recipe: Recipe, data_sha256: str, folder: Path) ->
         "network": run.network.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "average": run.average,
-        "epoch": run.epoch,
+        "best": run.best,
         "step": run.step,
         "history": json.dumps(run.history),
     }
@@ -93,7 +105,7 @@ def resume(run: Run, recipe: Recipe, data_sha256: str, folder: Path) -> bool:
     run.optimizer.load_state_dict(state["optimizer"])
     for name, tensor in run.average.items():
         tensor.copy_(state["average"][name])
-    run.epoch, run.step, run.history = state["epoch"], state["step"], json.loads(state["history"])
+    run.best, run.step, run.history = state["best"], state["step"], json.loads(state["history"])
     return True
 
 

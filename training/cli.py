@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from dicom_io.errors import DicomIoError
-from training import fitting
+from training import fitting, refreshing
 from training.auditing import audit_parts
 from training.calibrating import calibrate as recalibrate
 from training.checkpoints import resume
@@ -20,12 +20,15 @@ from training.config import load_recipe, recipe_names
 from training.datasets import find_cases, find_parts
 from training.errors import CheckpointError, TrainingError
 from training.evaluation import Metrics
-from training.films import join_films
+from training.initial import initial_weights
 from training.judging import evaluate_model, judge_promotion
 from training.loop import new_run
+from training.parts import read_parts
+from training.tensorboard import open_board
 from worker.errors import TriageError
 from worker.model.artifact import ModelCard, default_directory
 from worker.model.input_spec import InputSpec
+from worker.model.promotion import Promotion
 
 app = typer.Typer(
     name="cxr-train",
@@ -43,6 +46,12 @@ DataOption = Annotated[
 KeepOutOption = Annotated[
     list[Path] | None, typer.Option("--keep-out", exists=True, help="Data whose patients stay out of the run.")
 ]
+OldOption = Annotated[
+    list[Path] | None, typer.Option("--old", exists=True, help="Earlier cases, of which each epoch takes a share.")
+]
+InitOption = Annotated[
+    str | None, typer.Option(help="Version directory to continue from; champion or default: the one that ships.")
+]
 RecipeOption = Annotated[str, typer.Option(help=f"One of: {', '.join(recipe_names())}.")]
 OutputOption = Annotated[Path, typer.Option(help="Folder for what is written; made where absent.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -54,13 +63,22 @@ def fit(
     output: OutputOption,
     recipe: RecipeOption = "champion",
     keep_out: KeepOutOption = None,
+    old: OldOption = None,
+    init: InitOption = None,
+    imagenet: Annotated[Path | None, typer.Option(help="File with ImageNet weights.", exists=True)] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="A few steps on a few films, to see that all works.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write events to OUTPUT/tensorboard.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train a model and publish it to OUTPUT/model; a broken run goes on where it stood."""
+    """Train a model and publish it to OUTPUT/model, with OUTPUT/report.html; a broken run goes on where it stood."""
     with _one_line_errors():
-        chosen = load_recipe(recipe)
-        parts = fitting.read_parts(data, keep_out or [], chosen, _tell, _steps)
-        card = fitting.fit(parts, chosen, output, _device(device), _tell, _steps)
+        chosen = load_recipe(recipe).smoke() if smoke else load_recipe(recipe)
+        model = None if init is None else _directory(init)
+        name, weights = initial_weights(chosen, model=model, imagenet=imagenet, tell=_tell)
+        chosen = chosen.starting_from(name)
+        parts = read_parts(data, keep_out or [], chosen, _tell, _steps, old=old or (), smoke=smoke)
+        board = open_board(output) if tensorboard else None
+        card = fitting.fit(parts, chosen, output, _device(device), _tell, _steps, initial=weights, board=board)
         _tell_card(card, output / fitting.MODEL_NAME)
 
 
@@ -71,15 +89,47 @@ def publish(
     output: OutputOption,
     recipe: RecipeOption = "champion",
     keep_out: KeepOutOption = None,
+    old: OldOption = None,
+    init: InitOption = None,
+    imagenet: Annotated[Path | None, typer.Option(help="File with ImageNet weights.", exists=True)] = None,
 ) -> None:
-    """Write a version directory from the last checkpoint of a run, on the run's own data and recipe."""
+    """Write a version directory from the last checkpoint of a run, on the run's own data, recipe and first weights."""
     with _one_line_errors():
         chosen = load_recipe(recipe)
-        parts = fitting.read_parts(data, keep_out or [], chosen, _tell, _steps)
+        model = None if init is None else _directory(init)
+        chosen = chosen.starting_from(initial_weights(chosen, model=model, imagenet=imagenet, tell=_tell)[0])
+        parts = read_parts(data, keep_out or [], chosen, _tell, _steps, old=old or ())
         state = new_run(chosen, InputSpec(), torch.device("cpu"))
-        if not resume(state, chosen, join_films(list(parts.training.values())).sha256, run):
+        if not resume(state, chosen, parts.sha256, run):
             raise CheckpointError(f"{run} holds no checkpoint; run `cxr-train fit --output {run}` first")
         _tell_card(fitting.publish_run(state, chosen, parts, output), output)
+
+
+@app.command()
+def refresh(
+    data: DataOption,
+    old: Annotated[list[Path], typer.Option("--old", exists=True, help="Earlier cases, mixed in against forgetting.")],
+    locked: Annotated[Path, typer.Option(help="Cases that judge; their patients stay out of the run.", exists=True)],
+    output: OutputOption,
+    champion: Annotated[str, typer.Option(help="Version directory of the model in service, or default.")] = "default",
+    recipe: RecipeOption = "refresh",
+    device: DeviceOption = "auto",
+) -> None:
+    """Continue from the champion on new cases, certify it, and compare both on locked ones; promotes nothing."""
+    with _one_line_errors():
+        verdict = refreshing.refresh(
+            _directory(champion),
+            load_recipe(recipe),
+            output,
+            _device(device),
+            data=data,
+            old=old,
+            locked=locked,
+            judged_at=datetime.now(UTC),
+            tell=_tell,
+            steps=_steps,
+        )
+        _tell_verdict(verdict)
 
 
 @app.command()
@@ -145,19 +195,11 @@ def compare(
     with _one_line_errors():
         now = datetime.now(UTC)
         verdict = judge_promotion(_directory(champion), challenger, data, output, _device(device), judged_at=now)
-        typer.echo(
-            f"{verdict.cases} cases, {verdict.positive_patients} positive patients: {verdict.sensitivity_lost} lost, "
-            f"{verdict.sensitivity_gained} gained, sensitivity changes by at least "
-            f"{verdict.sensitivity_difference_at_least:+.4f}, specificity by {verdict.specificity_difference:+.4f}, "
-            f"AUC by {verdict.auc_difference:+.4f}"
-        )
-        better = f"better in {', '.join(verdict.better)}" if verdict.better else "better in nothing"
-        inferior = "not inferior" if verdict.not_inferior else "may be inferior"
-        typer.echo(f"{'promotable' if verdict.promotable else 'not promotable'}: {inferior}, {better}")
+        _tell_verdict(verdict)
 
 
 def _directory(model: str) -> Path:
-    return default_directory() if model == "default" else Path(model)
+    return default_directory() if model in ("default", "champion") else Path(model)
 
 
 def _tell_metrics(metrics: Metrics, output: Path) -> None:
@@ -174,10 +216,25 @@ def _tell_metrics(metrics: Metrics, output: Path) -> None:
 def _tell_card(card: ModelCard, directory: Path) -> None:
     point = card.operating_point
     typer.echo(f"{directory}: {card.name} {card.version} ({card.status}), {card.sha256}")
+    if not point.promises:
+        typer.echo(f"threshold {point.threshold_logit:.4f} by {point.method}: promises nothing")
+        return
     typer.echo(
         f"threshold {point.threshold_logit:.4f}: sensitivity at least {point.target_sensitivity:g} at "
         f"{point.confidence:.0%} confidence, from {point.positives} positive patients, {point.allowed_misses} missed"
     )
+
+
+def _tell_verdict(verdict: Promotion) -> None:
+    typer.echo(
+        f"{verdict.cases} cases, {verdict.positive_patients} positive patients: {verdict.sensitivity_lost} lost, "
+        f"{verdict.sensitivity_gained} gained, sensitivity changes by at least "
+        f"{verdict.sensitivity_difference_at_least:+.4f}, specificity by {verdict.specificity_difference:+.4f}, "
+        f"AUC by {verdict.auc_difference:+.4f}"
+    )
+    better = f"better in {', '.join(verdict.better)}" if verdict.better else "better in nothing"
+    inferior = "not inferior" if verdict.not_inferior else "may be inferior"
+    typer.echo(f"{'promotable' if verdict.promotable else 'not promotable'}: {inferior}, {better}")
 
 
 def _tell(line: str) -> None:

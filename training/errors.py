@@ -37,3 +37,7 @@ class CannotCertifyError(TrainingError):
             f"at least {needed} are needed; add labelled positive patients or ask for less"
         )
         self.needed = needed
+
+
+class PretrainedError(TrainingError):
+    """Weights that a run should start from cannot be had, or are of another network."""

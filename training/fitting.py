@@ -1,75 +1,59 @@
-"""A whole run: read the films, divide them, train, keep checkpoints, publish the version directory."""
+"""A whole run: train, keep checkpoints, publish the version directory."""
 
 import csv
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from training.cases import CLASSES
 from training.certifying import Judged
 from training.checkpoints import Run, resume, save_checkpoint
 from training.config import Recipe
-from training.datasets import find_cases, source_name
-from training.errors import DataError
 from training.evaluation import auc
-from training.films import Films, join_films, load_films, split_films
+from training.films import Films, join_films
 from training.loop import evaluate, new_run, train_one_epoch
+from training.parts import Parts, Steps, Tell
 from training.publishing import publish
+from training.schedule import learning_rate, next_place, phase_of
+from training.tensorboard import Board
 from worker.model.artifact import ModelCard
 from worker.model.input_spec import InputSpec
 from worker.model.network import Network
+
+if TYPE_CHECKING:
+    from training.schedule import Place, Row
 
 MODEL_NAME = "model"
 HISTORY_NAME = "history.csv"
 _NETWORK_PREFIX = "backbone."
 
-Tell = Callable[[str], None]  # a line for the person who waits
-# Opens a stretch of work by its name and number of steps; gives what is to be called after each.
-Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The films of a run, by the name of their source.
-
-    Attributes:
-        training, validation: divided by patient.
-    """
-
-    training: dict[str, Films]
-    validation: dict[str, Films]
-
-
-def read_parts(data: Sequence[Path], kept_out: Sequence[Path], recipe: Recipe, tell: Tell, steps: Steps) -> Parts:
-    """Read all sources and divide their patients, duplicates across sources included.
+def fit(
+    parts: Parts,
+    recipe: Recipe,
+    output: Path,
+    device: torch.device,
+    tell: Tell,
+    steps: Steps,
+    *,
+    initial: dict[str, Tensor] | None = None,
+    board: Board | None = None,
+) -> ModelCard:
+    """Train, and publish `output/model`; continues from `output`'s checkpoint where there is one.
 
     Args:
-        data: class folders (their `train` part, where they are divided), manifests or archives.
-        kept_out: data whose patients stay out of the run.
-        recipe: seed and share of the division.
-        tell: told what cannot be read.
+        parts: the films.
+        recipe: how; `recipe.initial` names the weights that the run starts from.
+        output: folder, made where absent.
+        device: where.
+        tell: told how the run goes.
         steps: progress of a named stretch of work.
-
-    Raises:
-        DataError: if nothing can be read, or a part lacks a class.
-    """
-    barred = sorted({case.patient for folder in kept_out for case in find_cases(folder)})
-    sources = [source_name(path) for path in data]
-    if len(set(sources)) < len(sources):
-        raise DataError(f"two data sets have the same folder name ({', '.join(sources)}); rename one")
-    films = join_films([_read(path, tell, steps) for path in data])
-    train, validation = split_films(films, share=recipe.validation_share, seed=recipe.seed, kept_out=barred)
-    for part, use in ((train, "training"), (validation, "validation")):
-        _require_both_classes(part, use)
-    return Parts(_by_source(train, sources), _by_source(validation, sources))
-
-
-def fit(parts: Parts, recipe: Recipe, output: Path, device: torch.device, tell: Tell, steps: Steps) -> ModelCard:
-    """Train, and publish `output/model`; continues from `output`'s checkpoint where there is one.
+        initial: parameters of the backbone to start from; None: all random.
+        board: where the figures of each epoch are shown too.
 
     Raises:
         DivergedError: if the loss is no number; the last checkpoint stays.
@@ -77,65 +61,96 @@ def fit(parts: Parts, recipe: Recipe, output: Path, device: torch.device, tell: 
         CannotCertifyError: if the validation patients are too few for the recipe's promise.
     """
     output.mkdir(parents=True, exist_ok=True)
-    train, validation = join_films(list(parts.training.values())), join_films(list(parts.validation.values()))
-    run = new_run(recipe, InputSpec(), device)
-    if resume(run, recipe, train.sha256, output):
+    run = new_run(recipe, InputSpec(), device, initial)
+    if resume(run, recipe, parts.sha256, output):
         tell(f"continuing after epoch {run.epoch}")
-    while run.epoch < recipe.epochs:
-        with steps(f"epoch {run.epoch + 1}/{recipe.epochs}", len(train) // recipe.batch_size) as advance:
-            loss = train_one_epoch(run, train, recipe, device, advance)
-        _close_epoch(run, recipe, loss, validation, device)
-        save_checkpoint(run, recipe, train.sha256, output)
+    while (place := next_place(recipe, run.history)) is not None:
+        films = epoch_films(parts, recipe, run.epoch)
+        with steps(f"epoch {run.epoch + 1}/{recipe.epochs}", len(films) // recipe.batch_size) as advance:
+            loss = train_one_epoch(run, films, recipe, device, advance)
+        _close_epoch(run, recipe, place, loss, _watching(parts), device)
+        save_checkpoint(run, recipe, parts.sha256, output)
         _write_history(run, output)
-        tell(f"epoch {run.epoch}: loss {loss:.4f}, validation AUC {run.history[-1]['validation_auc']:.4f}")
+        _tell_epoch(run, tell)
+        if board:
+            board.show(run.history[-1])
     return publish_run(run, recipe, parts, output / MODEL_NAME)
 
 
-def publish_run(run: Run, recipe: Recipe, parts: Parts, directory: Path) -> ModelCard:
-    """Write the version directory of a run, finished or not, from its averaged weights.
+def epoch_films(parts: Parts, recipe: Recipe, epoch: int) -> Films:
+    """Return the training films of an epoch: all new ones, and old ones up to their share, others every time.
 
-    The threshold is chosen on the first source's validation films; every other source is reported.
+    Args:
+        parts: the films.
+        recipe: share of the old films, and the seed of their draw.
+        epoch: counted from 0.
+    """
+    new = join_films(list(parts.training.values()))
+    if not parts.old or not recipe.old_share:
+        return new
+    old = join_films(list(parts.old.values()))
+    count = min(len(old), round(len(new) * recipe.old_share / (1 - recipe.old_share)))
+    drawn = np.random.default_rng((recipe.seed, epoch)).choice(len(old), count, replace=False)
+    return join_films([new, old.take(drawn)])
+
+
+def publish_run(run: Run, recipe: Recipe, parts: Parts, directory: Path) -> ModelCard:
+    """Write the version directory of a run, finished or not, from the weights that it publishes.
+
+    The threshold is chosen on validation films of the first source, or of all; what chose nothing is reported.
     """
     weights = {
         name.removeprefix(_NETWORK_PREFIX): tensor.cpu()
-        for name, tensor in run.average.items()
+        for name, tensor in run.published.items()
         if name.startswith(_NETWORK_PREFIX)
     }
-    first, *others = [Judged(f"{name}: held-out patients", films) for name, films in parts.validation.items()]
+    first, *others = _judged(parts, recipe)
     measurable = tuple(judged for judged in others if len(np.unique(judged.films.labels)) == len(CLASSES))
-    return publish(weights, recipe, parts.training, first, measurable, directory)
+    return publish(weights, recipe, {**parts.training, **parts.old}, first, measurable, directory)
 
 
-def _read(path: Path, tell: Tell, steps: Steps) -> Films:
-    cases = find_cases(path, "train")
-    with steps(f"reading {source_name(path)}", len(cases)) as advance:
-        films, unreadable = load_films(cases, InputSpec(), advance)
-    for film in unreadable:
-        tell(f"left out, cannot be read: {film.name} ({film.cause})")
-    return replace(films, names=np.char.add(f"{source_name(path)}/", films.names))
+def _judged(parts: Parts, recipe: Recipe) -> list[Judged]:
+    """The held-out films, those that choose the threshold first."""
+    if recipe.certify_on == "all" and len(parts.validation) > 1:
+        names = ", ".join(parts.validation)
+        return [Judged(f"{names}: held-out patients", join_films(list(parts.validation.values())))]
+    return [Judged(f"{name}: held-out patients", films) for name, films in parts.validation.items()]
 
 
-def _require_both_classes(films: Films, use: str) -> None:
-    for label, name in enumerate(CLASSES):
-        if not (films.labels == label).any():
-            raise DataError(f"no {name} film is left for {use}; add films of more {name} patients")
+def _watching(parts: Parts) -> Films:
+    """The films whose figures go into the history; those that certify only where nothing is selected."""
+    return join_films(list((parts.selection or parts.validation).values()))
 
 
-def _by_source(films: Films, sources: Sequence[str]) -> dict[str, Films]:
-    rows = {source: films.sources == source for source in sources}
-    return {source: films.take(mine) for source, mine in rows.items() if mine.any()}
-
-
-def _close_epoch(run: Run, recipe: Recipe, loss: float, validation: Films, device: torch.device) -> None:
-    size = recipe.size_of_epoch(run.epoch)
-    run.epoch += 1
-    averaged = Network(InputSpec()).to(device)
+def _close_epoch(run: Run, recipe: Recipe, place: "Place", loss: float, films: Films, device: torch.device) -> None:
+    averaged = Network(InputSpec(), recipe.architecture, outputs=recipe.outputs).to(device)
     averaged.load_state_dict(run.average)
-    logits = evaluate(averaged, validation.pixels, device, size, mixed=True)
-    figure = auc(logits, validation.labels)
-    run.history.append(
-        {"epoch": run.epoch, "size": size, "loss": loss, "validation_auc": float("nan") if figure is None else figure}
-    )
+    size = phase_of(recipe, place).size
+    logits = evaluate(averaged, films.pixels, device, size, mixed=True)
+    rate = learning_rate(recipe, place, 1.0, run.history)
+    row = {"epoch": run.epoch + 1, "phase": place.phase, "size": size, "learning_rate": rate, "loss": loss}
+    figures = _figures(logits, films)
+    if recipe.keep_best and figures["selection_auc"] > max([row["selection_auc"] for row in run.history], default=-1):
+        run.best = {name: tensor.clone() for name, tensor in run.average.items()}
+    run.history.append(row | figures)
+
+
+def _figures(logits: np.ndarray[tuple[int], np.dtype[np.float32]], films: Films) -> "Row":
+    area = auc(logits, films.labels)
+    targets = torch.from_numpy(films.labels).float()
+    loss = functional.binary_cross_entropy_with_logits(torch.from_numpy(logits), targets)
+    return {
+        "selection_loss": float(loss),
+        "selection_auc": float("nan") if area is None else area,
+        "true_positives": float(((logits >= 0) & (films.labels == 1)).sum()),
+    }
+
+
+def _tell_epoch(run: Run, tell: Tell) -> None:
+    row = run.history[-1]
+    tell(f"epoch {run.epoch}: loss {row['loss']:.4f}, held-out AUC {row['selection_auc']:.4f}")
+    if not row["true_positives"]:
+        tell("class collapse: at probability one half not one sick patient is found; it may pass, or see class_weights")
 
 
 def _write_history(run: Run, output: Path) -> None:

@@ -5,17 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
 from dicom_io.phantom import self_test_pixels
-from training.certifying import Judged, measured, operating_point, score, score_in_served_precisions
+from training.certifying import Judged, measured, operating_point, score, score_in_served_precisions, unpromising_point
 from training.config import Recipe
 from training.errors import DataError
 from training.films import Films
 from training.provenance import Provenance
 from training.scope_fitting import fit_gate
-from worker.model.artifact import SCOPE_NAME, WEIGHTS_NAME, DataSource, ModelCard, SelfTest, save_card
+from worker.model.architectures import ARCHITECTURES, single_output
+from worker.model.artifact import SCOPE_NAME, WEIGHTS_NAME, DataSource, ModelCard, OperatingPoint, SelfTest, save_card
 from worker.model.input_spec import InputSpec
 from worker.model.network import Network
 
@@ -33,7 +35,7 @@ def publish(
     """Write weights and card.
 
     Args:
-        state: the network's state dict, in torchvision's names.
+        state: the backbone's state dict, in its own names; of two outputs the difference is published.
         recipe: how it was trained.
         training: the films it was trained on, by the name of their source in the recipe's card.
         calibration: films of patients outside the training that have chosen nothing yet; they choose the threshold.
@@ -47,12 +49,10 @@ def publish(
         CannotCertifyError: if the calibration patients are too few for the recipe's promise.
         DataError: if a weight does not fit into fp16.
     """
-    weights = half_precision(state)
-    network = _network(weights)
+    weights = half_precision(single_output(state, ARCHITECTURES[recipe.architecture]))
+    network = _network(weights, recipe)
     logits, margin = score_in_served_precisions(network, calibration.films.pixels)
-    point = operating_point(
-        logits, calibration, target=recipe.target_sensitivity, confidence=recipe.confidence, margin=margin
-    )
+    point = _operating_point(logits, calibration, recipe, margin)
     measurements = [measured(calibration, logits, point)]
     measurements += [measured(judged, score(network, judged.films.pixels), point) for judged in others]
     statistics, gate = fit_gate(list(training.values()), [calibration, *others])
@@ -61,7 +61,7 @@ def publish(
     card = ModelCard(
         weights_sha256=hashlib.sha256(blob).hexdigest(),
         weights_precision="float16",
-        architecture="resnet50",
+        architecture=recipe.architecture,
         input_spec=InputSpec(),
         operating_point=point,
         scope=gate,
@@ -75,6 +75,14 @@ def publish(
     (directory / SCOPE_NAME).write_bytes(statistics.encode())
     save_card(card, directory)
     return card
+
+
+def _operating_point(logits: NDArray[np.float32], calibration: Judged, recipe: Recipe, margin: float) -> OperatingPoint:
+    if recipe.threshold != "certified":
+        return unpromising_point(logits, calibration, method=recipe.threshold)
+    return operating_point(
+        logits, calibration, target=recipe.target_sensitivity, confidence=recipe.confidence, margin=margin
+    )
 
 
 def half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -93,8 +101,8 @@ def half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return halves
 
 
-def _network(weights: dict[str, Tensor]) -> Network:
-    network = Network(InputSpec())
+def _network(weights: dict[str, Tensor], recipe: Recipe) -> Network:
+    network = Network(InputSpec(), recipe.architecture)
     network.backbone.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     return network
 

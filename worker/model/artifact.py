@@ -18,6 +18,8 @@ CARD_NAME = "card.json"
 WEIGHTS_NAME = "model.safetensors"
 SCOPE_NAME = "scope.safetensors"
 
+ArchitectureName = Literal["resnet50", "densenet161", "baseline-cnn"]
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -29,9 +31,9 @@ class OperatingPoint(_Frozen):
     Attributes:
         threshold_logit: a film is flagged at and above this logit.
         temperature: divides the logit before the sigmoid, for the probability that is shown.
-        target_sensitivity: the sensitivity that was asked for.
+        target_sensitivity: the sensitivity that is promised; null, as all of the promise, where none is made.
         confidence: probability, over draws of the calibration patients, that the true sensitivity reaches the target.
-        method: how the threshold was chosen.
+        method: how the threshold was chosen; only the first one promises anything.
         unit: what is counted; a patient's score is the lowest of the positive films.
         positives: positive patients that the threshold was chosen on.
         allowed_misses: how many of them the threshold may miss.
@@ -42,15 +44,27 @@ class OperatingPoint(_Frozen):
 
     threshold_logit: float
     temperature: float = Field(gt=0)
-    target_sensitivity: float = Field(gt=0, lt=1)
-    confidence: float = Field(gt=0, lt=1)
-    method: Literal["clopper-pearson-order-statistic"]
+    target_sensitivity: float | None = Field(gt=0, lt=1)
+    confidence: float | None = Field(gt=0, lt=1)
+    method: Literal["clopper-pearson-order-statistic", "balanced-accuracy", "half"]
     unit: Literal["patient"]
     positives: int = Field(ge=1)
-    allowed_misses: int = Field(ge=0)
-    lower_bound: float = Field(ge=0, le=1)
+    allowed_misses: int | None = Field(ge=0)
+    lower_bound: float | None = Field(ge=0, le=1)
     precision_margin: float = Field(ge=0)
     chosen_on: str
+
+    @model_validator(mode="after")
+    def _promise_is_whole(self) -> Self:
+        promise = (self.target_sensitivity, self.confidence, self.allowed_misses, self.lower_bound)
+        if any((figure is not None) != self.promises for figure in promise):
+            raise ValueError(f"method {self.method}: a promise has all its figures, and no promise has none")
+        return self
+
+    @property
+    def promises(self) -> bool:
+        """Whether a sensitivity is certified at this threshold."""
+        return self.method == "clopper-pearson-order-statistic"
 
     def flags(self, logit: float) -> bool:
         """Tell whether a film with this logit is flagged; a logit that is no number is."""
@@ -175,7 +189,7 @@ class ModelCard(_Frozen):
     version: str
     status: Literal["provisional", "certified"]
     description: str
-    architecture: Literal["resnet50"]
+    architecture: ArchitectureName
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     weights_precision: Literal["float16", "float32"]
     input_spec: InputSpec
@@ -194,6 +208,8 @@ class ModelCard(_Frozen):
     def _provisional_says_so(self) -> Self:
         if self.status == "provisional" and "provisional" not in self.description.lower():
             raise ValueError("description: a provisional model must say so in its description")
+        if self.status == "certified" and not self.operating_point.promises:
+            raise ValueError("status: a model whose threshold promises nothing is not certified")
         return self
 
     def canonical(self) -> str:

@@ -1,0 +1,118 @@
+"""Reading the films of a run and dividing them by patient."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from training.cases import CLASSES, Case
+from training.config import Recipe
+from training.datasets import find_cases, source_name
+from training.errors import DataError
+from training.films import Films, Unreadable, join_films, load_films, split_films
+from worker.model.input_spec import InputSpec
+
+Tell = Callable[[str], None]  # a line for the person who waits
+# Opens a stretch of work by its name and number of steps; gives what is to be called after each.
+Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+
+_SMOKE_FILMS = 40  # of each class and data set
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The films of a run, by the name of their source, divided by patient.
+
+    Attributes:
+        training: what is learned from.
+        selection: films that watch over the run, where the recipe selects; no others see it.
+        validation: films that choose the threshold and nothing else.
+        old: films of earlier runs that are mixed into the training.
+        unreadable: films that are in none of them.
+    """
+
+    training: dict[str, Films]
+    selection: dict[str, Films]
+    validation: dict[str, Films]
+    old: dict[str, Films]
+    unreadable: tuple[Unreadable, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Identity of all films that change the weights."""
+        watched = [*self.training.values(), *self.selection.values(), *self.old.values()]
+        return join_films(watched).sha256
+
+
+def read_parts(
+    data: Sequence[Path],
+    kept_out: Sequence[Path],
+    recipe: Recipe,
+    tell: Tell,
+    steps: Steps,
+    *,
+    old: Sequence[Path] = (),
+    smoke: bool = False,
+) -> Parts:
+    """Read all sources and divide their patients, duplicates across sources included.
+
+    Args:
+        data: class folders (their `train` part, where they are divided), manifests or archives.
+        kept_out: data whose patients stay out of the run.
+        recipe: seed and shares of the division.
+        tell: told what cannot be read.
+        steps: progress of a named stretch of work.
+        old: data of earlier runs, divided alike, of which each epoch takes a share.
+        smoke: take but a few films of each class.
+
+    Raises:
+        DataError: if nothing can be read, or a part lacks a class.
+    """
+    barred = sorted({case.patient for folder in kept_out for case in find_cases(folder)})
+    sources = [source_name(path) for path in (*data, *old)]
+    if len(set(sources)) < len(sources):
+        raise DataError(f"two data sets have the same folder name ({', '.join(sources)}); rename one")
+    read = [_read(path, tell, steps, smoke=smoke) for path in (*data, *old)]
+    films = join_films([films for films, _ in read])
+    rest, validation = split_films(films, share=recipe.validation_share, seed=recipe.seed, kept_out=barred)
+    train, selection = split_films(rest, share=recipe.selection_share, seed=recipe.seed + 1)
+    uses = {"training": train, "validation": validation} | ({"selection": selection} if recipe.selection_share else {})
+    for use, part in uses.items():
+        _require_both_classes(part, use)
+    learned = _by_source(train)
+    return Parts(
+        training={name: films for name, films in learned.items() if name in sources[: len(data)]},
+        selection=_by_source(selection),
+        validation=_by_source(validation),
+        old={name: films for name, films in learned.items() if name not in sources[: len(data)]},
+        unreadable=tuple(film for _, unreadable in read for film in unreadable),
+    )
+
+
+def _read(path: Path, tell: Tell, steps: Steps, *, smoke: bool) -> tuple[Films, list[Unreadable]]:
+    cases = find_cases(path, "train")
+    if smoke:
+        cases = [case for label in range(len(CLASSES)) for case in _few(cases, label)]
+    with steps(f"reading {source_name(path)}", len(cases)) as advance:
+        films, unreadable = load_films(cases, InputSpec(), advance)
+    for film in unreadable:
+        tell(f"left out, cannot be read: {film.name} ({film.cause})")
+    return replace(films, names=np.char.add(f"{source_name(path)}/", films.names)), unreadable
+
+
+def _few(cases: Sequence[Case], label: int) -> list[Case]:
+    """Take films of one class, spread over the list, whose neighbours are often of one patient."""
+    mine = [case for case in cases if case.label == label]
+    return mine[:: max(1, len(mine) // _SMOKE_FILMS)][:_SMOKE_FILMS]
+
+
+def _require_both_classes(films: Films, use: str) -> None:
+    for label, name in enumerate(CLASSES):
+        if not (films.labels == label).any():
+            raise DataError(f"no {name} film is left for {use}; add films of more {name} patients")
+
+
+def _by_source(films: Films) -> dict[str, Films]:
+    return {source: films.take(films.sources == source) for source in dict.fromkeys(films.sources.tolist())}
