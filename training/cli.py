@@ -52,6 +52,10 @@ OldOption = Annotated[
 InitOption = Annotated[
     str | None, typer.Option(help="Version directory to continue from; champion or default: the one that ships.")
 ]
+ImageNetOption = Annotated[
+    Path | None, typer.Option(help="File with ImageNet weights, in place of torchvision's download.", exists=True)
+]
+SmokeOption = Annotated[bool, typer.Option("--smoke", help="A few steps on a few films, to see that all works.")]
 RecipeOption = Annotated[str, typer.Option(help=f"One of: {', '.join(recipe_names())}.")]
 OutputOption = Annotated[Path, typer.Option(help="Folder for what is written; made where absent.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -65,8 +69,8 @@ def fit(
     keep_out: KeepOutOption = None,
     old: OldOption = None,
     init: InitOption = None,
-    imagenet: Annotated[Path | None, typer.Option(help="File with ImageNet weights.", exists=True)] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="A few steps on a few films, to see that all works.")] = False,
+    imagenet: ImageNetOption = None,
+    smoke: SmokeOption = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write events to OUTPUT/tensorboard.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
@@ -91,7 +95,7 @@ def publish(
     keep_out: KeepOutOption = None,
     old: OldOption = None,
     init: InitOption = None,
-    imagenet: Annotated[Path | None, typer.Option(help="File with ImageNet weights.", exists=True)] = None,
+    imagenet: ImageNetOption = None,
 ) -> None:
     """Write a version directory from the last checkpoint of a run, on the run's own data, recipe and first weights."""
     with _one_line_errors():
@@ -113,6 +117,7 @@ def refresh(
     output: OutputOption,
     champion: Annotated[str, typer.Option(help="Version directory of the model in service, or default.")] = "default",
     recipe: RecipeOption = "refresh",
+    smoke: SmokeOption = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Continue from the champion on new cases, certify it, and compare both on locked ones; promotes nothing."""
@@ -122,6 +127,7 @@ def refresh(
             load_recipe(recipe),
             output,
             _device(device),
+            smoke=smoke,
             data=data,
             old=old,
             locked=locked,

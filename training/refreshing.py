@@ -26,6 +26,7 @@ def refresh(
     judged_at: datetime,
     tell: Tell,
     steps: Steps,
+    smoke: bool = False,
 ) -> Promotion:
     """Continue from the champion, certify the result, and compare both on locked cases; promotes nothing.
 
@@ -40,12 +41,14 @@ def refresh(
         judged_at: now.
         tell: told how the run goes.
         steps: progress of a named stretch of work.
+        smoke: a few steps on a few films.
 
     Raises:
         TrainingError: as `fit` and `judge_promotion`.
         ModelError: if the champion is damaged.
     """
-    parts = read_parts(data, [locked], recipe, tell, steps, old=old)
+    recipe = recipe.smoke() if smoke else recipe
+    parts = read_parts(data, [locked], recipe, tell, steps, old=old, smoke=smoke)
     name, weights = initial_weights(recipe, model=champion, imagenet=None, tell=tell)
     fit(parts, recipe.starting_from(name), output, device, tell, steps, initial=weights)
     return judge_promotion(champion, output / MODEL_NAME, locked, output, device, judged_at=judged_at)

@@ -27,10 +27,20 @@ def test_an_unknown_key_is_refused() -> None:
         )
 
 
-def test_sizes_follow_the_phases() -> None:
-    """Epochs count over all phases."""
-    recipe = Recipe(name="x", description="", phases=(Phase(size=32, epochs=2), Phase(size=64, epochs=1)))
-    assert [recipe.size_of_epoch(epoch) for epoch in range(recipe.epochs)] == [32, 32, 64]
+def test_who_selects_needs_films_for_it() -> None:
+    """Early stopping on the films that certify would spoil the certificate."""
+    with pytest.raises(ValidationError, match="selection_share"):
+        Recipe(name="x", description="", phases=(Phase(size=32, epochs=1),), early_stopping=2)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_smoke_run_is_short(name: str) -> None:
+    """A few epochs on small pictures, in as many phases as the recipe has, on a card that says so."""
+    recipe, smoke = load_recipe(name), load_recipe(name).smoke()
+    assert smoke.epochs <= 4
+    assert len(smoke.phases) == len(recipe.phases)
+    assert max(phase.size for phase in smoke.phases) <= 64
+    assert "smoke" in smoke.card.description
 
 
 def test_words_do_not_change_the_identity() -> None:

@@ -1,0 +1,170 @@
+"""Every recipe that ships runs as its user would start it, learns something, and publishes a model that is served."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from dicom_io.phantom import draw
+from tests.labelled import labelled
+from training import cli, initial
+from training.config import load_recipe, recipe_names
+from training.errors import PretrainedError
+from training.fitting import epoch_films
+from training.parts import Parts
+from worker.inference import load_engine
+from worker.model.architectures import ARCHITECTURES
+from worker.model.artifact import default_directory, load_card
+from worker.model.promotion import Promotion
+
+DATA_VARIABLE = "TEST_SHARED_DATA"
+STARTED_FROM_A_MODEL = "refresh"
+
+
+def _drawn(root: Path, count: int, first: int = 0) -> Path:
+    """Class folders of drawn films; those of the sick are darker, so that a few steps can learn something."""
+    for seed in range(first, first + count):
+        sick = seed % 2 == 1
+        folder = root / ("PNEUMONIA" if sick else "NORMAL")
+        folder.mkdir(parents=True, exist_ok=True)
+        film = draw(seed, opacity=sick, rows=64, columns=64) >> (6 if sick else 4)
+        Image.fromarray(film.astype(np.uint8)).save(folder / f"film{seed}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real films where they are, else drawn ones."""
+    beside = Path(__file__).parents[4] / "shared" / "data"
+    real = Path(os.environ.get(DATA_VARIABLE, beside)) / "kermany_224"
+    return real if real.is_dir() else _drawn(tmp_path_factory.mktemp("films") / "drawn", 80)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No download, as in a hospital's network."""
+
+    def refuse(*_args: object) -> None:
+        raise PretrainedError("cannot be downloaded")
+
+    monkeypatch.setattr(initial, "imagenet_weights", refuse)
+
+
+def _history(output: Path) -> list[dict[str, float]]:
+    with (output / "history.csv").open() as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name != STARTED_FROM_A_MODEL])
+def test_a_smoke_run_learns_and_publishes(name: str, data: Path, tmp_path: Path, offline: None) -> None:
+    """The loss falls, the card names the recipe's architecture, and the engine answers with finite logits."""
+    result = CliRunner().invoke(
+        cli.app, ["fit", "--recipe", name, "--data", str(data), "--output", str(tmp_path), "--smoke"]
+    )
+    assert result.exit_code == 0, result.output
+    losses = [row["loss"] for row in _history(tmp_path)]
+    assert min(losses[1:]) < losses[0]
+    engine = load_engine(tmp_path / "model", device="cpu")
+    scores = engine.score(np.zeros((1, 224, 224), np.uint8))
+    recipe = load_recipe(name)
+    assert engine.card.architecture == recipe.architecture
+    assert engine.card.operating_point.promises == (recipe.threshold == "certified")
+    assert np.isfinite(scores.logits).all()
+    assert scores.activation_maps.shape[1:] == ((14, 14) if name == "baseline-cnn" else (7, 7))
+
+
+def test_frozen_layers_stay_as_they_came(data: Path, tmp_path: Path) -> None:
+    """While only the head learns, neither weights nor statistics of the ImageNet layers move."""
+    torch.manual_seed(0)
+    theirs = ARCHITECTURES["resnet50"].build(1000).state_dict()
+    torch.save(theirs, tmp_path / "imagenet.pth")
+    options = ["fit", "--recipe", "pneumoniamnist-resnet50", "--data", str(data), "--output", str(tmp_path), "--smoke"]
+    result = CliRunner().invoke(cli.app, [*options, "--imagenet", str(tmp_path / "imagenet.pth")])
+    assert result.exit_code == 0, result.output
+    ours = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["network"]
+    for name, moves in {
+        "conv1.weight": False,
+        "layer2.0.bn1.running_mean": False,
+        "layer3.0.conv1.weight": True,
+        "layer4.0.bn1.running_mean": True,
+    }.items():
+        assert torch.equal(ours[f"backbone.{name}"], theirs[name]) != moves, name
+    assert [row["phase"] for row in _history(tmp_path)] == [0, 1]
+
+
+def test_a_run_killed_in_the_middle_of_an_epoch_ends_as_an_unbroken_one(data: Path, tmp_path: Path) -> None:
+    """Kill -9 after the first checkpoint, the same command again: the same course and the same answer."""
+    command = [
+        sys.executable,
+        "-c",
+        "from training.cli import app; app()",
+        "fit",
+        "--recipe",
+        "baseline-cnn",
+        "--smoke",
+    ]
+    outputs = [tmp_path / "unbroken", tmp_path / "killed"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for output in outputs:
+        options = [*command, "--data", str(data), "--output", str(output), "--device", "cpu"]
+        if output.name == "killed":
+            with subprocess.Popen(options, env=environment, stderr=subprocess.PIPE) as process:
+                _wait_for(output / "checkpoint.pt", process)
+                process.send_signal(signal.SIGKILL)
+            assert process.returncode == -signal.SIGKILL
+        done = subprocess.run(options, env=environment, capture_output=True, text=True, check=True, timeout=120)
+    assert "continuing after epoch" in done.stderr
+    histories = [_history(output) for output in outputs]
+    for unbroken, killed in zip(*histories, strict=True):
+        assert killed == pytest.approx(unbroken, abs=1e-5)
+    logits = [load_card(output / "model").self_test.logit for output in outputs]
+    assert logits[1] == pytest.approx(logits[0], abs=1e-4)
+
+
+def _wait_for(file: Path, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 120
+    while not file.exists():
+        assert process.poll() is None, process.stderr.read() if process.stderr else None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_the_champion_is_refreshed_and_judged_but_not_promoted(tmp_path: Path) -> None:
+    """New and old cases make a challenger from the shipped weights; locked ones judge it; a ledger line is kept."""
+    folders = {name: _drawn(tmp_path / name, 40, first) for name, first in (("new", 0), ("old", 40), ("locked", 80))}
+    output = tmp_path / "out"
+    options = [option for name, folder in folders.items() for option in (f"--{name}", str(folder))]
+    options[0] = "--data"
+    result = CliRunner().invoke(cli.app, ["refresh", *options, "--output", str(output), "--smoke"])
+    assert result.exit_code == 0, result.output
+    judged = Promotion.model_validate_json((output / "promotion.json").read_text())
+    card = load_card(output / "model")
+    assert judged.champion == load_card(default_directory()).sha256
+    assert judged.challenger == card.sha256
+    assert judged.cases == 40
+    assert judged.champion in card.recipe
+    assert {source.name for source in card.data} == {"new", "old"}
+    assert len((output / "ledger.jsonl").read_text().splitlines()) == 1
+    assert json.loads((output / "ledger.jsonl").read_text())["models"] == [judged.champion, judged.challenger]
+
+
+def test_old_cases_take_their_share_of_each_epoch() -> None:
+    """As many old films as new ones at a share of one half, others in every epoch, the same ones on a second look."""
+    new = labelled(np.zeros((10, 4, 4), np.uint8), [0, 1] * 5)
+    old = labelled(np.zeros((100, 4, 4), np.uint8), [0, 1] * 50, hashes=[f"old{row}" for row in range(100)])
+    parts = Parts(training={"new": new}, selection={}, validation={}, old={"old": old})
+    recipe = load_recipe("refresh")
+    drawn = [set(epoch_films(parts, recipe, epoch).hashes.tolist()) for epoch in (0, 0, 1)]
+    assert set(new.hashes.tolist()) <= drawn[0]
+    assert len(drawn[0]) == 20
+    assert drawn[0] == drawn[1] != drawn[2]
