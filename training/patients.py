@@ -67,5 +67,13 @@ def is_held_out(patient: str, share: float, seed: int) -> bool:
 
     The answer depends on nothing but the arguments: more films, or another order, move no patient.
     """
-    drawn = int(hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest(), 16) % 1000
-    return drawn / 1000 < share
+    return _drawn(patient, seed) % 1000 / 1000 < share
+
+
+def fold_of(patient: str, folds: int, seed: int) -> int:
+    """Return the fold of a patient, from 0 up to but without `folds`; by hash, as `is_held_out`."""
+    return _drawn(patient, seed) % folds
+
+
+def _drawn(patient: str, seed: int) -> int:
+    return int(hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest(), 16)

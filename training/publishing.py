@@ -13,7 +13,7 @@ from dicom_io.phantom import self_test_pixels
 from training.certifying import Judged, measured, operating_point, score, score_in_served_precisions, unpromising_point
 from training.config import Recipe
 from training.errors import DataError
-from training.films import Films
+from training.films import Films, join_films
 from training.provenance import Provenance
 from training.scope_fitting import fit_gate
 from worker.model.architectures import ARCHITECTURES, single_output
@@ -55,7 +55,7 @@ def publish(
     point = _operating_point(logits, calibration, recipe, margin)
     measurements = [measured(calibration, logits, point)]
     measurements += [measured(judged, score(network, judged.films.pixels), point) for judged in others]
-    statistics, gate = fit_gate(list(training.values()), [calibration, *others])
+    statistics, gate = fit_gate(join_films([*training.values(), calibration.films, *(each.films for each in others)]))
     directory.mkdir(parents=True, exist_ok=True)
     blob = save(weights)
     card = ModelCard(

@@ -168,8 +168,8 @@ class ScopeGate(_Frozen):
     Attributes:
         statistics_sha256: hash of `scope.safetensors`.
         largest_distance: a picture farther away is out of scope; see `worker.model.scope`.
-        measurements: what the gate does to the real chest films that set its distance. They made no statistics, but
-            the distance was chosen on them: films of others will be turned away more often.
+        measurements: what the gate does to real chest films of patients who set neither the statistics nor the
+            distance: the films are divided into folds, and each is measured with what the others set.
     """
 
     statistics_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")

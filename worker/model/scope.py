@@ -59,17 +59,19 @@ class ScopeStatistics:
     residual_variance: NDArray[np.float32]
 
     @classmethod
-    def fit(cls, pixels: NDArray[np.uint8], components: int) -> Self:
+    def fit(cls, pixels: NDArray[np.uint8], weights: NDArray[np.float64], components: int) -> Self:
         """Describe in-scope films.
 
         Args:
             pixels: uint8 (N, size, size), N above `components`.
+            weights: (N,), how much each film counts; their sum does not matter.
             components: K, below D.
         """
-        described = thumbnails(pixels)
-        mean = described.mean(axis=0)
-        _, singular, rows = np.linalg.svd(described - mean, full_matrices=False)
-        variances = singular**2 / (len(described) - 1)
+        described, share = thumbnails(pixels), weights / weights.sum()
+        mean = share @ described
+        spread = (described - mean) * np.sqrt(share)[:, None]
+        _, singular, rows = np.linalg.svd(spread, full_matrices=False)
+        variances = singular**2
         beside = variances[components:].sum() / (described.shape[1] - components)
         return cls(
             mean.astype(np.float32),

@@ -24,13 +24,22 @@ def test_brightness_and_contrast_do_not_matter() -> None:
 def test_the_distance_is_that_of_the_described_covariance() -> None:
     """The distance equals the textbook quadratic form over components and residual, written out as one matrix."""
     films = np.random.default_rng(0).integers(0, 256, (400, 28, 28), dtype=np.uint8)
-    statistics = ScopeStatistics.fit(films, components=64)
+    statistics = ScopeStatistics.fit(films, np.ones(400), components=64)
     along = statistics.components.astype(np.float64)
     beside = np.eye(along.shape[1]) - along.T @ along
     precision = along.T @ np.diag(1 / statistics.variances) @ along + beside / statistics.residual_variance
     centred = thumbnails(films) - statistics.mean
     expected = np.sqrt(np.einsum("nd,de,ne->n", centred, precision, centred))
     assert np.allclose(statistics.distances(films), expected, rtol=1e-3)
+
+
+def test_a_film_that_counts_twice_is_two_films() -> None:
+    """Weights are counts: a described set with doubled films gives the statistics of a weight of two."""
+    films = np.random.default_rng(1).integers(0, 256, (300, 28, 28), dtype=np.uint8)
+    weights = np.where(np.arange(300) < 100, 2.0, 1.0)
+    doubled = np.concatenate([films, films[:100]])
+    weighted = ScopeStatistics.fit(films, weights, components=32).distances(films)
+    assert np.allclose(weighted, ScopeStatistics.fit(doubled, np.ones(400), components=32).distances(films), rtol=1e-3)
 
 
 def test_chest_films_pass_the_shipped_gate_and_a_dog_does_not(shared_data: Path) -> None:
