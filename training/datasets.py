@@ -78,7 +78,7 @@ def _class_folders(data: Path, split: str | None) -> list[Case]:
         raise DataError(f"{data} has no folders {CLASSES[0]}/ and {CLASSES[1]}/")
     files = [(path, label) for label, name in enumerate(CLASSES) for path in sorted((root / name).rglob("*"))]
     return [
-        _case(path, path.relative_to(root).as_posix(), label)
+        _case(path, path.relative_to(root).as_posix(), label, f"file/{path.relative_to(data).as_posix()}")
         for path, label in files
         if path.is_file() and not path.name.startswith(".")
     ]
