@@ -72,11 +72,10 @@ def audit_parts(parts: Mapping[str, Sequence[Case]], advance: Callable[[], None]
     Raises:
         DataError: if none can be read.
     """
-    named = {f"{part}/{case.name}": (part, case) for part, cases in parts.items() for case in cases}
-    films, unreadable = load_films(
-        [replace(case, name=name) for name, (_, case) in named.items()], InputSpec(), advance
-    )
-    return audit(films, np.array([named[name][0] for name in films.names.tolist()]), unreadable)
+    named = [(part, replace(case, name=f"{part}/{case.name}")) for part, cases in parts.items() for case in cases]
+    films, unreadable = load_films([case for _, case in named], InputSpec(), advance)
+    part_of = {case.name: part for part, case in named}
+    return audit(films, np.array([part_of[name] for name in films.names.tolist()]), unreadable)
 
 
 def audit(films: Films, parts: NDArray[np.str_], unreadable: Sequence[Unreadable] = ()) -> Audit:

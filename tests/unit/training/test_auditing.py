@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tests.labelled import labelled
 from training import cli
-from training.auditing import Audit, audit
+from training.auditing import Audit, audit, audit_parts
 from training.datasets import find_parts
 from training.films import Films
 
@@ -99,3 +99,16 @@ def test_parts_of_manifests_and_archives(tmp_path: Path) -> None:
     np.savez(tmp_path / "s.npz", val_images=films, val_labels=[1], test_images=films, test_labels=[0])
     assert {part: len(cases) for part, cases in find_parts(tmp_path / "m.csv").items()} == {"train": 1, "test": 1}
     assert {part: len(cases) for part, cases in find_parts(tmp_path / "s.npz").items()} == {"val": 1, "test": 1}
+
+
+def test_the_audit_of_a_manifest_lists_every_patient_in_two_parts(tmp_path: Path) -> None:
+    """What stops a training run is what the audit is there to find."""
+    dice = np.random.default_rng(5)
+    for name in "abcdef":
+        Image.fromarray(dice.integers(0, 256, (40, 40), dtype=np.uint8)).save(tmp_path / f"{name}.png")
+    rows = ("a,0,1,train", "b,1,2,train", "c,0,3,train", "d,0,1,test", "e,1,2,test", "f,1,4,test")
+    lines = (f"{name}.png,{rest}" for name, _, rest in (row.partition(",") for row in rows))
+    (tmp_path / "m.csv").write_text("\n".join(("path,label,patient,split", *lines)))
+    found = audit_parts(find_parts(tmp_path / "m.csv"))
+    assert found.films == {"train": 3, "test": 3}
+    assert found.patients_in_several_parts == [f"{tmp_path.name}/1", f"{tmp_path.name}/2"]
