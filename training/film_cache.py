@@ -4,9 +4,9 @@ An entry is found by the hash of the file's bytes, not by name and time: a file 
 backup or moved cannot bring another film's pixels. The other parts of the key are the preparation that was asked for,
 and the code and decoders that did it.
 
-Measured on two cores: a Kermany original (344 kB) takes 15.6 ms to decode and prepare, 0.23 ms to hash and 0.1 ms to
-load, 45 times less. A 224-pixel JPEG of 6 kB takes 2.3 ms, and its entry would be eight times as large as itself. So
-only files that are larger than the film they become are kept.
+Measured on two shared cores: 120 Kermany originals (344 kB each) take 1.5 s without and 0.12 to 0.18 s with the cache,
+the first run 2.5 s. A JPEG of 224 pixels (6 kB) takes 2 ms anyway, 10 s for all 5,232 of them, and its entry would be
+eight times as large as itself. So only files that are larger than the film they become are kept.
 """
 
 import hashlib
