@@ -119,13 +119,15 @@ def test_what_was_not_used_for_longest_goes_first(
     monkeypatch.setattr(film_cache, "_TRIMMED_EVERY", 1)
     films = [_film(tmp_path, seed) for seed in range(4)]
     cache = FilmCache(folder, limit=3 * (SPEC.size**2 + 200))
-    for film in films[:3]:
-        cache.read(film, SPEC)
     leftover = folder / f"{'0' * 64}.film.17"
-    leftover.write_bytes(b"unfinished")
-    (folder / "holiday.film").write_bytes(bytes(10**6))
-    for time, entry in enumerate((leftover, *folder.glob(f"{'[0-9a-f]' * 64}.film"))):
+    for time, film in enumerate(films[:3]):  # the first is the oldest
+        before = set(folder.glob("*"))
+        cache.read(film, SPEC)
+        (entry,) = set(folder.glob("*")) - before
         os.utime(entry, (time, time))
+    leftover.write_bytes(b"unfinished")
+    os.utime(leftover, (0, 0))
+    (folder / "holiday.film").write_bytes(bytes(10**6))
     cache.read(films[0], SPEC)  # used just now
     cache.read(films[3], SPEC)
     assert len(list(folder.glob(f"{'[0-9a-f]' * 64}.film"))) == 3
