@@ -1,22 +1,27 @@
 """Labelled films in memory, every one through the same preparation as in serving."""
 
+import csv
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
+from operator import not_
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicom_io.errors import ImageError
-from dicom_io.reader import read_header, read_radiograph
-from dicom_io.types import Radiograph
 from training.archives import archive_radiograph
 from training.cases import Case
 from training.errors import DataError
-from training.facts import Facts, header_facts
+from training.facts import Facts
+from training.film_cache import FilmCache, standard_cache
 from training.patients import first_of_each, is_held_out, merge_identical
+from training.reading import prepared_film
 from worker.model.input_spec import InputSpec
-from worker.model.preprocessing import preprocess
+
+UNREADABLE_NAME = "unreadable.csv"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,10 +56,12 @@ class Films:
         return len(self.labels)
 
     def take(self, rows: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> "Films":
-        """Return the films of these rows."""
+        """Return the films of these rows; the pixels are copied unless a mask names them all."""
         index = np.asarray(rows)
         if index.size == 0:
             index = index.astype(np.int64)
+        if index.dtype == np.bool_ and index.all():
+            return self
         return Films(*(getattr(self, name)[index] for name in self.__slots__))
 
     @property
@@ -94,13 +101,16 @@ def load_films(
 
     Raises:
         DataError: if none could be read.
+
+    Large files are decoded once: see `training.film_cache`.
     """
     pixels = np.empty((len(cases), spec.size, spec.size), np.uint8)
     kept: list[_Read] = []
     unreadable = []
+    cache = standard_cache()
     for case in cases:
         try:
-            film, read = _read(case, spec)
+            film, read = _read(case, spec, cache)
             pixels[len(kept)] = film
             kept.append(read)
         except (ImageError, OSError, DataError) as error:
@@ -109,6 +119,18 @@ def load_films(
     if not kept:
         raise DataError(f"none of the {len(cases)} films could be read; the first: {unreadable[0].cause}")
     return _films(pixels[: len(kept)], kept), unreadable
+
+
+def write_unreadable(unreadable: Sequence[Unreadable], output: Path) -> None:
+    """Write `unreadable.csv` (path, cause) into a run's folder; with nothing to list, an older list is deleted."""
+    if not unreadable:
+        (output / UNREADABLE_NAME).unlink(missing_ok=True)
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / UNREADABLE_NAME).open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("path", "cause"))
+        table.writerows((film.name, film.cause) for film in unreadable)
 
 
 def split_films(films: Films, *, share: float, seed: int, kept_out: Sequence[str] = ()) -> tuple[Films, Films]:
@@ -123,14 +145,13 @@ def split_films(films: Films, *, share: float, seed: int, kept_out: Sequence[str
     Returns:
         Training films and validation films.
     """
-    everyone = dict(
-        zip(films.patients.tolist(), merge_identical(films.patients.tolist(), films.hashes.tolist()), strict=True)
-    )
+    merged = merge_identical(films.patients.tolist(), films.hashes.tolist())
+    everyone = dict(zip(films.patients.tolist(), merged, strict=True))
     barred = {everyone[patient] for patient in kept_out if patient in everyone}
-    distinct = without_duplicates(films)
-    wanted = distinct.take(~np.isin(distinct.patients, list(barred)))
-    held_out = np.array([is_held_out(patient, share, seed) for patient in wanted.patients.tolist()], dtype=np.bool_)
-    return wanted.take(~held_out), wanted.take(held_out)
+    rows = [row for row in first_of_each(films.hashes.tolist()) if merged[row] not in barred]
+    held_out = [is_held_out(merged[row], share, seed) for row in rows]
+    known = replace(films, patients=np.array(merged))
+    return known.take(list(compress(rows, map(not_, held_out)))), known.take(list(compress(rows, held_out)))
 
 
 def without_duplicates(films: Films) -> Films:
@@ -140,26 +161,21 @@ def without_duplicates(films: Films) -> Films:
 
 
 def join_films(parts: Sequence[Films]) -> Films:
-    """Put several sets behind one another."""
+    """Put several sets behind one another; one set is returned as it is."""
+    if len(parts) == 1:
+        return parts[0]
     columns = [np.concatenate([getattr(part, name) for part in parts]) for name in Films.__slots__]
     return Films(*columns)
 
 
-def _read(case: Case, spec: InputSpec) -> tuple[NDArray[np.uint8], _Read]:
-    radiograph = _radiograph(case, spec)
-    frames = preprocess(radiograph, spec)
-    if len(frames) != 1:
-        raise DataError(f"{case.name} has {len(frames)} frames; one label cannot speak for all of them")
-    said = header_facts(read_header(case.path)) if radiograph.reference else Facts()
-    known = Facts(said.age if case.age is None else case.age, case.view or said.view)
-    file_bytes = radiograph.frames[0].nbytes if case.index else case.path.stat().st_size
-    return frames[0], _Read(case, known, file_bytes, radiograph.columns / radiograph.rows)
-
-
-def _radiograph(case: Case, spec: InputSpec) -> Radiograph:
+def _read(case: Case, spec: InputSpec, cache: FilmCache) -> tuple[NDArray[np.uint8], _Read]:
     if case.index:
-        return archive_radiograph(case)
-    return read_radiograph(case.path, covering=spec.size, percentiles=spec.percentiles)
+        radiograph = archive_radiograph(case)
+        film, file_bytes = prepared_film(radiograph, spec, Facts()), radiograph.frames[0].nbytes
+    else:
+        film, file_bytes = cache.read(case.path, spec), case.path.stat().st_size
+    known = Facts(film.facts.age if case.age is None else case.age, case.view or film.facts.view)
+    return film.pixels, _Read(case, known, file_bytes, film.aspect)
 
 
 def _films(pixels: NDArray[np.uint8], read: Sequence[_Read]) -> Films:

@@ -1,14 +1,17 @@
 """Labelled films of every layout, and one clear error for each way they can be wrong."""
 
+import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from training.datasets import find_cases
+from dicom_io.phantom import phantom_dataset
+from training.datasets import find_cases, require_both_classes
 from training.errors import DataError
-from training.films import load_films
+from training.films import Unreadable, load_films, write_unreadable
 from worker.model.input_spec import InputSpec
 
 
@@ -56,7 +59,11 @@ def test_a_manifest(tmp_path: Path) -> None:
         ("file,label\na.png,1\n", "needs the columns path and label"),
         ("path,label\n", "holds no labelled films"),
         ("path,label,patient,split\na.png,1,9,train\na.png,1,9,test\n", "patient 9 is in train and in test"),
-        ("path,label\na.png\n", "line 2"),
+        ("path,label\na.png\n", "line 2: label ''"),
+        ("path,label\n,1\n", "line 2 has no path"),
+        ("", "needs the columns path and label, it has: none"),
+        ("path,label,split\na.png,1,val\na.png,7,train\n", "line 3: label '7'"),
+        ("path,label,split\na.png,1,val\n", "has no part train, only val"),
     ],
 )
 def test_a_wrong_manifest_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
@@ -64,7 +71,58 @@ def test_a_wrong_manifest_is_one_clear_error(tmp_path: Path, text: str, message:
     _film(tmp_path / "a.png")
     (tmp_path / "m.csv").write_text(text)
     with pytest.raises(DataError, match=message):
+        find_cases(tmp_path / "m.csv", "train")
+
+
+def test_a_table_of_another_alphabet_is_one_clear_error(tmp_path: Path) -> None:
+    """Latin-1 is not guessed; the mark that spreadsheets put before UTF-8 is no part of a column's name."""
+    _film(tmp_path / "ü.png")
+    (tmp_path / "m.csv").write_bytes("path,label\nü.png,1\n".encode("latin-1"))
+    with pytest.raises(DataError, match="not in UTF-8"):
         find_cases(tmp_path / "m.csv")
+    (tmp_path / "m.csv").write_text("path , label\nü.png, 1\n", encoding="utf-8-sig")
+    assert [case.label for case in find_cases(tmp_path / "m.csv")] == [1]
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        ([], "holds no labelled films; expected class folders NORMAL/ and PNEUMONIA/, a .csv"),
+        (["normal"], "holds no labelled films"),
+        (["NORMAL", "PNEUMONIA"], "NORMAL is empty; put the NORMAL films there"),
+    ],
+)
+def test_empty_folders_are_one_clear_error(tmp_path: Path, folders: list[str], message: str) -> None:
+    """A folder without films is no set of none."""
+    for name in folders:
+        (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match=message):
+        find_cases(tmp_path)
+
+
+def test_a_path_that_leads_nowhere_is_one_clear_error(tmp_path: Path) -> None:
+    """A file of another kind, and no file at all."""
+    with pytest.raises(DataError, match=r"none\.zip is none of: class folders"):
+        find_cases(tmp_path / "none.zip")
+    with pytest.raises(DataError, match="cannot read the table"):
+        find_cases(tmp_path / "none.csv")
+
+
+def test_an_absent_class_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    """All data sets together need both; the files need not even be readable for it."""
+    (tmp_path / "PNEUMONIA").mkdir()
+    (tmp_path / "PNEUMONIA/a.png").write_bytes(b"no image")
+    cases = find_cases(tmp_path)
+    with pytest.raises(DataError, match="all 1 films for training are PNEUMONIA; add films that are NORMAL"):
+        require_both_classes(cases, "training")
+    require_both_classes([*cases, replace(cases[0], label=0)], "training")
+
+
+def test_files_of_one_name_in_two_parts_are_two_patients(tmp_path: Path) -> None:
+    """Numbers that start again in every part do not make one patient of many."""
+    _film(tmp_path / "train/NORMAL/1.png")
+    _film(tmp_path / "test/NORMAL/1.png")
+    assert find_cases(tmp_path, "train")[0].patient != find_cases(tmp_path, "test")[0].patient
 
 
 def test_an_archive_is_prepared_like_any_other_film(tmp_path: Path) -> None:
@@ -123,3 +181,26 @@ def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "NORMAL/broken.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="none of the 1 films could be read"):
         load_films(find_cases(tmp_path), InputSpec())
+
+
+def test_unreadable_films_are_written_down(tmp_path: Path) -> None:
+    """The list lies in the run's folder; a later run without such films leaves no old list behind."""
+    write_unreadable([Unreadable("NORMAL/a.png", 'no, "image"')], tmp_path / "run")
+    with (tmp_path / "run/unreadable.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [["path", "cause"], ["NORMAL/a.png", 'no, "image"']]
+    write_unreadable([], tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_several_frames_are_listed_as_unreadable(tmp_path: Path) -> None:
+    """One label cannot speak for two frames."""
+    (tmp_path / "NORMAL").mkdir()
+    _film(tmp_path / "NORMAL/a.png")
+    film = phantom_dataset(1, rows=16, columns=16)
+    film.NumberOfFrames, film.PixelData = 2, film.PixelData * 2
+    film.save_as(tmp_path / "NORMAL/b.dcm", enforce_file_format=True)
+    films, unreadable = load_films(find_cases(tmp_path), InputSpec())
+    assert len(films) == 1
+    assert [(film.name, film.cause.partition(";")[0]) for film in unreadable] == [
+        ("NORMAL/b.dcm", "the file has 2 frames")
+    ]
