@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_io.types import Radiograph
-from training.cases import Case
+from training.cases import ANONYMOUS, Case
 from training.errors import DataError
 
 _SPLITS = ("train", "val", "test")
@@ -62,7 +62,7 @@ def _cases(archive: Path, split: str) -> list[Case]:
         raise DataError(f"{archive}: {split}_labels holds other values than 0 and 1")
     names = [f"{archive.name}#{split}/{position:06d}" for position in range(len(labels))]
     return [
-        Case(archive, name, int(label), f"file/{name}", (split, position))
+        Case(archive, name, int(label), f"{ANONYMOUS}{name}", (split, position))
         for position, (name, label) in enumerate(zip(names, labels, strict=True))
     ]
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CLASSES = ("NORMAL", "PNEUMONIA")  # the index is the label
+ANONYMOUS = "file/"  # how the key of a patient begins of whom nothing is known but the film
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.archives import archive_cases, archive_parts
-from training.cases import CLASSES, Case
+from training.cases import ANONYMOUS, CLASSES, Case
 from training.dicom_folders import dicom_cases, label_table
 from training.errors import DataError
 from training.manifests import manifest_cases, manifest_parts, refuse_missing
@@ -76,7 +76,7 @@ def find_all_parts(sets: Sequence[Path]) -> dict[str, list[Case]]:
 
 
 def _apart(case: Case, source: str) -> Case:
-    return replace(case, patient=f"{source}/{case.patient}") if case.patient.startswith("file/") else case
+    return replace(case, patient=f"{source}/{case.patient}") if case.patient.startswith(ANONYMOUS) else case
 
 
 def source_name(data: Path) -> str:
@@ -134,7 +134,7 @@ def _class_folder(data: Path, root: Path, label: int) -> list[Case]:
             path,
             path.relative_to(root).as_posix(),
             label,
-            patient_of(path.name) or f"file/{path.relative_to(data).as_posix()}",
+            patient_of(path.name) or f"{ANONYMOUS}{path.relative_to(data).as_posix()}",
         )
         for path in files
     ]

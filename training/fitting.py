@@ -14,7 +14,7 @@ from training.certifying import Judged
 from training.checkpoints import Run, resume, save_checkpoint
 from training.config import Recipe
 from training.evaluation import auc
-from training.films import Films, join_films
+from training.films import Films, join_films, write_unreadable
 from training.loop import evaluate, new_run, train_one_epoch
 from training.parts import Parts, Steps, Tell
 from training.publishing import publish
@@ -61,6 +61,7 @@ def fit(
         CannotCertifyError: if the validation patients are too few for the recipe's promise.
     """
     output.mkdir(parents=True, exist_ok=True)
+    write_unreadable(parts.unreadable, output)
     run = new_run(recipe, InputSpec(), device, initial)
     if resume(run, recipe, parts.sha256, output):
         tell(f"continuing after epoch {run.epoch}")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from training.cases import CLASSES, Case
+from training.cases import ANONYMOUS, CLASSES, Case
 from training.config import Recipe
-from training.datasets import find_cases, source_name
+from training.datasets import find_cases, require_both_classes, source_name
 from training.errors import DataError
 from training.films import Films, Unreadable, join_films, load_films, split_films
 from worker.model.input_spec import InputSpec
@@ -70,12 +70,14 @@ def read_parts(
     Raises:
         DataError: if nothing can be read, or a part lacks a class.
     """
-    barred = sorted({case.patient for folder in kept_out for case in find_cases(folder)})
     sources = [source_name(path) for path in (*data, *old)]
     if len(set(sources)) < len(sources):
         raise DataError(f"two data sets have the same folder name ({', '.join(sources)}); rename one")
-    read = [_read(path, tell, steps, smoke=smoke) for path in (*data, *old)]
+    listed = {path: find_cases(path, "train") for path in (*data, *old)}
+    require_both_classes([case for cases in listed.values() for case in cases], "training")
+    read = [_read(_few(cases) if smoke else cases, tell, steps) for cases in listed.values()]
     films = join_films([films for films, _ in read])
+    barred = _barred(films, kept_out, tell, steps)
     rest, validation = split_films(films, share=recipe.validation_share, seed=recipe.seed, kept_out=barred)
     train, selection = split_films(rest, share=recipe.selection_share, seed=recipe.seed + 1)
     uses = {"training": train, "validation": validation} | ({"selection": selection} if recipe.selection_share else {})
@@ -91,21 +93,29 @@ def read_parts(
     )
 
 
-def _read(path: Path, tell: Tell, steps: Steps, *, smoke: bool) -> tuple[Films, list[Unreadable]]:
-    cases = find_cases(path, "train")
-    if smoke:
-        cases = [case for label in range(len(CLASSES)) for case in _few(cases, label)]
-    with steps(f"reading {source_name(path)}", len(cases)) as advance:
+def _read(cases: Sequence[Case], tell: Tell, steps: Steps) -> tuple[Films, list[Unreadable]]:
+    source = cases[0].source
+    with steps(f"reading {source}", len(cases)) as advance:
         films, unreadable = load_films(cases, InputSpec(), advance)
     for film in unreadable:
         tell(f"left out, cannot be read: {film.name} ({film.cause})")
-    return replace(films, names=np.char.add(f"{source_name(path)}/", films.names)), unreadable
+    return replace(films, names=np.char.add(f"{source}/", films.names)), unreadable
 
 
-def _few(cases: Sequence[Case], label: int) -> list[Case]:
-    """Take films of one class, spread over the list, whose neighbours are often of one patient."""
-    mine = [case for case in cases if case.label == label]
-    return mine[:: max(1, len(mine) // _SMOKE_FILMS)][:_SMOKE_FILMS]
+def _barred(films: Films, kept_out: Sequence[Path], tell: Tell, steps: Steps) -> list[str]:
+    """Patients of the films that stay out, and owners of the same pictures under other names."""
+    barred: set[str] = set()
+    for path in kept_out:
+        kept, _ = _read(find_cases(path), tell, steps)
+        barred.update(patient for patient in kept.patients.tolist() if not patient.startswith(ANONYMOUS))
+        barred.update(films.patients[np.isin(films.hashes, kept.hashes)].tolist())
+    return sorted(barred)
+
+
+def _few(cases: Sequence[Case]) -> list[Case]:
+    """Take some films of each class, spread over the list, whose neighbours are often of one patient."""
+    classes = [[case for case in cases if case.label == label] for label in range(len(CLASSES))]
+    return [case for mine in classes for case in mine[:: max(1, len(mine) // _SMOKE_FILMS)][:_SMOKE_FILMS]]
 
 
 def _require_both_classes(films: Films, use: str) -> None:

@@ -189,7 +189,7 @@ def test_kept_out_patients_are_in_no_part(data: Path, tmp_path: Path) -> None:
 def test_one_class_is_refused(data: Path, tmp_path: Path) -> None:
     """Films of one class alone cannot be learned from."""
     (tmp_path / "NORMAL").symlink_to(data / "NORMAL")
-    with pytest.raises(DataError, match="no PNEUMONIA film is left for training"):
+    with pytest.raises(DataError, match="add films that are PNEUMONIA"):
         read_parts([tmp_path], [], RECIPE, str, _silent)
 
 
