@@ -99,13 +99,22 @@ def age_years(header: Dataset | None) -> float | None:
     """
     if header is None:
         return None
-    match = re.fullmatch(r"(\d{1,3})([DWMY]?)", _text(header, "PatientAge"))
-    if match:
-        return int(match[1]) * _DAYS_PER_UNIT[match[2]] / _DAYS_PER_YEAR
+    stated = age_string_years(_text(header, "PatientAge"))
+    if stated is not None:
+        return stated
     birth, study = _date(header, "PatientBirthDate"), _date(header, "StudyDate")
     if birth is None or study is None or study < birth:
         return None
     return (study - birth).days / _DAYS_PER_YEAR
+
+
+def age_string_years(text: str) -> float | None:
+    """Read an age string such as `046Y` or `003M`; a bare number counts as years. None for anything else.
+
+    Source: PS3.5 6.2 (AS).
+    """
+    match = re.fullmatch(r"(\d{1,3})([DWMY]?)", text)
+    return int(match[1]) * _DAYS_PER_UNIT[match[2]] / _DAYS_PER_YEAR if match else None
 
 
 def _kind(header: Dataset) -> Reason | None:

@@ -2,11 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from training.cases import Case
@@ -73,8 +71,7 @@ def audit_parts(
     films = join_films([part_films for part_films, _ in loaded.values()])
     names = np.repeat(list(loaded), [len(part_films) for part_films, _ in loaded.values()])
     unreadable = [film for _, missing in loaded.values() for film in missing]
-    cases = [case for part, (_, missing) in loaded.items() for case in _read_ones(parts[part], missing)]
-    return audit(films, names, shortcuts_of(cases, films)), unreadable
+    return audit(films, names, shortcuts_of(films)), unreadable
 
 
 def audit(films: Films, parts: NDArray[np.str_], shortcuts: Mapping[str, NDArray[np.float64]]) -> Audit:
@@ -102,17 +99,12 @@ def audit(films: Films, parts: NDArray[np.str_], shortcuts: Mapping[str, NDArray
     )
 
 
-def shortcuts_of(cases: Sequence[Case], films: Films) -> dict[str, NDArray[np.float64]]:
-    """Measure what is easy to measure: file size, mean grey level, aspect ratio where the file is a picture.
-
-    Args:
-        cases: the films' cases, row by row.
-        films: prepared.
-    """
+def shortcuts_of(films: Films) -> dict[str, NDArray[np.float64]]:
+    """Measure what is easy to measure: file size, mean grey level, aspect ratio."""
     return {
-        "file size": np.array([case.path.stat().st_size for case in cases], dtype=np.float64),
+        "file size": films.file_bytes.astype(np.float64),
         "mean grey level": films.pixels.mean(axis=(1, 2), dtype=np.float64),
-        "aspect ratio": np.array([_aspect(case.path) for case in cases]),
+        "aspect ratio": films.aspects.astype(np.float64),
     }
 
 
@@ -123,19 +115,6 @@ def thumbnails(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     blocks = pixels.reshape(count, _THUMBNAIL, block, _THUMBNAIL, block)
     small: NDArray[np.float32] = blocks.mean(axis=(2, 4), dtype=np.float32).reshape(count, -1)
     return small
-
-
-def _read_ones(cases: Sequence[Case], missing: Sequence[Unreadable]) -> list[Case]:
-    left_out = {film.name for film in missing}
-    return [case for case in cases if case.name not in left_out]
-
-
-def _aspect(path: Path) -> float:
-    try:
-        with Image.open(path) as picture:
-            return picture.width / picture.height
-    except OSError:  # DICOM and archives
-        return 1.0
 
 
 def _groups(keys: Sequence[str]) -> dict[str, list[int]]:

@@ -16,6 +16,9 @@ class Case:
         label: 1 for pneumonia, else 0.
         patient: patient key; films of one patient are never split.
         index: split and position in an archive, else None.
+        source: name of the data set, as `training.datasets.source_name` gives it.
+        age: the patient's age in years, where a table says it; a DICOM file's own header is asked when it is read.
+        view: `PA`, `AP` and the like, from the same places.
     """
 
     path: Path
@@ -23,3 +26,6 @@ class Case:
     label: int
     patient: str
     index: tuple[str, int] | None = None
+    source: str = ""
+    age: float | None = None
+    view: str | None = None

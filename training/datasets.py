@@ -1,11 +1,13 @@
 """Labelled films: class folders, CSV manifests and MedMNIST archives."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 from training.archives import archive_cases, archive_parts
 from training.cases import CLASSES, Case
 from training.errors import DataError
+from training.facts import stated_facts
 from training.patients import patient_of
 
 
@@ -14,7 +16,8 @@ def find_cases(data: Path, split: str | None = None) -> list[Case]:
 
     Args:
         data: a folder with `NORMAL/` and `PNEUMONIA/`, a folder with such folders per split, a CSV manifest (columns
-            path and label, optionally patient and split; paths relative to the manifest) or a MedMNIST `.npz`.
+            path and label, optionally patient, split, age and view or view_position; paths relative to the
+            manifest) or a MedMNIST `.npz`.
         split: which part, where the data are divided; None: the whole, which must then not be divided.
 
     Returns:
@@ -27,7 +30,8 @@ def find_cases(data: Path, split: str | None = None) -> list[Case]:
     cases = _find(data, split)
     if not cases:
         raise DataError(f"{data} holds no labelled films; expected {CLASSES[0]}/ and {CLASSES[1]}/ with images in them")
-    return sorted(cases, key=lambda case: case.name)
+    named = [replace(case, source=source_name(data)) for case in cases]
+    return sorted(named, key=lambda case: case.name)
 
 
 def find_parts(data: Path) -> dict[str, list[Case]]:
@@ -38,6 +42,13 @@ def find_parts(data: Path) -> dict[str, list[Case]]:
     """
     names = _part_names(data)
     return {name: find_cases(data, name) for name in names} if names else {"all": find_cases(data)}
+
+
+def source_name(data: Path) -> str:
+    """Name a data set after its folder, or an archive after itself."""
+    if data.suffix == ".npz":
+        return data.stem
+    return data.resolve().parent.name if data.suffix == ".csv" else data.resolve().name
 
 
 def _find(data: Path, split: str | None) -> list[Case]:
@@ -109,7 +120,9 @@ def _row(manifest: Path, line: int, row: dict[str, str]) -> Case:
         raise DataError(f"{manifest} line {line}: label {row['label']!r} is neither {CLASSES[0]} nor {CLASSES[1]}")
     path = manifest.parent / row["path"]
     patient = row.get("patient")
-    return _case(path, row["path"], label, f"{manifest.parent.name}/{patient}" if patient else None)
+    case = _case(path, row["path"], label, f"{manifest.parent.name}/{patient}" if patient else None)
+    facts = stated_facts(row.get("age"), row.get("view") or row.get("view_position"))
+    return replace(case, age=facts.age, view=facts.view)
 
 
 def _refuse_leaks(manifest: Path, rows: list[dict[str, str]]) -> None:

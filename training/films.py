@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_io.errors import ImageError
+from dicom_io.reader import read_header, read_radiograph
+from dicom_io.types import Radiograph
 from training.archives import archive_radiograph
 from training.cases import Case
 from training.errors import DataError
+from training.facts import Facts, header_facts
 from training.patients import first_of_each, is_held_out, merge_identical
 from worker.model.input_spec import InputSpec
-from worker.model.preprocessing import prepare, preprocess
+from worker.model.preprocessing import preprocess
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +29,11 @@ class Films:
         patients: (N,), patient keys.
         names: (N,), what reports call the films.
         hashes: (N,), SHA-256 of each film's pixels.
+        sources: (N,), the data set that each film is from.
+        ages: float32 (N,), years, NaN where unknown.
+        views: (N,), `PA`, `AP` and the like, empty where unknown.
+        file_bytes: int64 (N,), size of the file; for a film inside an archive that of its pixels.
+        aspects: float32 (N,), columns over rows of the picture before preparation.
     """
 
     pixels: NDArray[np.uint8]
@@ -33,6 +41,11 @@ class Films:
     patients: NDArray[np.str_]
     names: NDArray[np.str_]
     hashes: NDArray[np.str_]
+    sources: NDArray[np.str_]
+    ages: NDArray[np.float32]
+    views: NDArray[np.str_]
+    file_bytes: NDArray[np.int64]
+    aspects: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -42,8 +55,7 @@ class Films:
         index = np.asarray(rows)
         if index.size == 0:
             index = index.astype(np.int64)
-        columns = (self.pixels, self.labels, self.patients, self.names, self.hashes)
-        return Films(*(column[index] for column in columns))
+        return Films(*(getattr(self, name)[index] for name in self.__slots__))
 
     @property
     def sha256(self) -> str:
@@ -57,6 +69,14 @@ class Unreadable:
 
     name: str
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    case: Case
+    known: Facts
+    file_bytes: int
+    aspect: float
 
 
 def load_films(
@@ -75,17 +95,20 @@ def load_films(
     Raises:
         DataError: if none could be read.
     """
-    pixels, kept, unreadable = [], [], []
+    pixels = np.empty((len(cases), spec.size, spec.size), np.uint8)
+    kept: list[_Read] = []
+    unreadable = []
     for case in cases:
         try:
-            pixels.append(_prepare(case, spec))
-            kept.append(case)
+            film, read = _read(case, spec)
+            pixels[len(kept)] = film
+            kept.append(read)
         except (ImageError, OSError, DataError) as error:
             unreadable.append(Unreadable(case.name, str(error)))
         advance()
     if not kept:
         raise DataError(f"none of the {len(cases)} films could be read; the first: {unreadable[0].cause}")
-    return _films(np.stack(pixels), kept), unreadable
+    return _films(pixels[: len(kept)], kept), unreadable
 
 
 def split_films(films: Films, *, share: float, seed: int, kept_out: Sequence[str] = ()) -> tuple[Films, Films]:
@@ -122,19 +145,33 @@ def join_films(parts: Sequence[Films]) -> Films:
     return Films(*columns)
 
 
-def _prepare(case: Case, spec: InputSpec) -> NDArray[np.uint8]:
-    frames = preprocess(archive_radiograph(case), spec) if case.index else prepare(case.path, spec)
+def _read(case: Case, spec: InputSpec) -> tuple[NDArray[np.uint8], _Read]:
+    radiograph = _radiograph(case, spec)
+    frames = preprocess(radiograph, spec)
     if len(frames) != 1:
         raise DataError(f"{case.name} has {len(frames)} frames; one label cannot speak for all of them")
-    film: NDArray[np.uint8] = frames[0]
-    return film
+    said = header_facts(read_header(case.path)) if radiograph.reference else Facts()
+    known = Facts(said.age if case.age is None else case.age, case.view or said.view)
+    file_bytes = radiograph.frames[0].nbytes if case.index else case.path.stat().st_size
+    return frames[0], _Read(case, known, file_bytes, radiograph.columns / radiograph.rows)
 
 
-def _films(pixels: NDArray[np.uint8], cases: Sequence[Case]) -> Films:
+def _radiograph(case: Case, spec: InputSpec) -> Radiograph:
+    if case.index:
+        return archive_radiograph(case)
+    return read_radiograph(case.path, covering=spec.size, percentiles=spec.percentiles)
+
+
+def _films(pixels: NDArray[np.uint8], read: Sequence[_Read]) -> Films:
     return Films(
-        pixels,
-        np.array([case.label for case in cases], dtype=np.int64),
-        np.array([case.patient for case in cases]),
-        np.array([case.name for case in cases]),
-        np.array([hashlib.sha256(film.tobytes()).hexdigest() for film in pixels]),
+        pixels=pixels,
+        labels=np.array([film.case.label for film in read], dtype=np.int64),
+        patients=np.array([film.case.patient for film in read]),
+        names=np.array([film.case.name for film in read]),
+        hashes=np.array([hashlib.sha256(film.tobytes()).hexdigest() for film in pixels]),
+        sources=np.array([film.case.source for film in read]),
+        ages=np.array([film.known.age for film in read], dtype=np.float32),
+        views=np.array([film.known.view or "" for film in read]),
+        file_bytes=np.array([film.file_bytes for film in read], dtype=np.int64),
+        aspects=np.array([film.aspect for film in read], dtype=np.float32),
     )

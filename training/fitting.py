@@ -13,7 +13,7 @@ from training.cases import CLASSES
 from training.certifying import Judged
 from training.checkpoints import Run, resume, save_checkpoint
 from training.config import Recipe
-from training.datasets import find_cases
+from training.datasets import find_cases, source_name
 from training.errors import DataError
 from training.evaluation import auc
 from training.films import Films, join_films, load_films, split_films
@@ -106,13 +106,6 @@ def publish_run(run: Run, recipe: Recipe, parts: Parts, directory: Path) -> Mode
     return publish(weights, recipe, parts.training, first, measurable, directory)
 
 
-def source_name(path: Path) -> str:
-    """Name a data set after its folder, or an archive after itself."""
-    if path.suffix == ".npz":
-        return path.stem
-    return path.resolve().parent.name if path.suffix == ".csv" else path.resolve().name
-
-
 def _read(path: Path, tell: Tell, steps: Steps) -> Films:
     cases = find_cases(path, "train")
     with steps(f"reading {source_name(path)}", len(cases)) as advance:
@@ -129,7 +122,7 @@ def _require_both_classes(films: Films, use: str) -> None:
 
 
 def _by_source(films: Films, sources: Sequence[str]) -> dict[str, Films]:
-    rows = {source: np.char.startswith(films.names, f"{source}/") for source in sources}
+    rows = {source: films.sources == source for source in sources}
     return {source: films.take(mine) for source, mine in rows.items() if mine.any()}
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.labelled import labelled
 from training import cli
 from training.auditing import Audit, audit, thumbnails
 from training.datasets import find_parts
@@ -17,9 +18,7 @@ SIDE = 32
 
 
 def _films(pixels: np.ndarray, labels: list[int], patients: list[str]) -> Films:
-    hashes = np.array([str(hash(film.tobytes())) for film in pixels])
-    names = np.array([f"film{row}" for row in range(len(labels))])
-    return Films(pixels, np.array(labels), np.array(patients), names, hashes)
+    return labelled(pixels, labels, patients=patients, hashes=[str(hash(film.tobytes())) for film in pixels])
 
 
 @pytest.fixture

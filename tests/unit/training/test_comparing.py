@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dicom_io.phantom import draw
+from tests.labelled import labelled
 from training import cli
 from training.comparing import Contender, compare, difference_at_least, mcnemar, paired_delong
 from training.errors import DataError
@@ -32,10 +33,7 @@ def card() -> ModelCard:
 
 
 def _cases(sick: int, well: int) -> Films:
-    count = sick + well
-    keys = np.array([f"p{row}" for row in range(count)])
-    labels = np.array([1] * sick + [0] * well)
-    return Films(np.zeros((count, 2, 2), np.uint8), labels, keys, keys, keys)
+    return labelled(np.zeros((sick + well, 2, 2), np.uint8), [1] * sick + [0] * well)
 
 
 def _compare(card: ModelCard, before: NDArray[np.float32], after: NDArray[np.float32], films: Films) -> Promotion:

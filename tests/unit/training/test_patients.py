@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.labelled import labelled
 from training.films import Films, split_films
 from training.patients import first_of_each, merge_identical, patient_of
 
@@ -37,13 +38,11 @@ def test_of_identical_pictures_the_first_is_kept() -> None:
 
 
 def _films(patients: list[int], pictures: list[int]) -> Films:
-    count = len(patients)
-    return Films(
-        np.zeros((count, 2, 2), np.uint8),
-        np.zeros(count, np.int64),
-        np.array([f"p{patient}" for patient in patients]),
-        np.array([f"film{row}" for row in range(count)]),
-        np.array([f"h{picture}" for picture in pictures]),
+    return labelled(
+        np.zeros((len(patients), 2, 2), np.uint8),
+        [0] * len(patients),
+        patients=[f"p{patient}" for patient in patients],
+        hashes=[f"h{picture}" for picture in pictures],
     )
 
 
