@@ -13,16 +13,17 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from dicom_io.errors import DicomIoError
 from training import fitting
+from training.appraisal import Appraisal
 from training.auditing import audit_parts
 from training.calibrating import calibrate as recalibrate
 from training.checkpoints import resume
 from training.config import load_recipe, recipe_names
 from training.datasets import find_cases, find_parts
 from training.errors import CheckpointError, TrainingError
-from training.evaluation import Metrics
 from training.films import join_films
 from training.judging import evaluate_model, judge_promotion
 from training.loop import new_run
+from training.report.caveats import collapse_line
 from worker.errors import TriageError
 from worker.model.artifact import ModelCard, default_directory
 from worker.model.input_spec import InputSpec
@@ -88,14 +89,14 @@ def evaluate(
     output: OutputOption,
     model: Annotated[str, typer.Option(help="Version directory, or default: the one that ships.")] = "default",
     device: DeviceOption = "auto",
+    split: Annotated[str | None, typer.Option(help="Part of divided data; test, or the only one.")] = None,
 ) -> None:
-    """Judge a model on labelled films: writes metrics.json and scores.csv."""
+    """Judge a model on labelled films: writes metrics.json, scores.csv, report.html and its figures."""
     with _one_line_errors():
-        with _steps("reading films", len(find_cases(data, "test"))) as advance:
-            metrics, unreadable = evaluate_model(_directory(model), data, output, _device(device), advance)
+        found, unreadable = evaluate_model(_directory(model), data, output, _device(device), _steps, split=split)
         for film in unreadable:
             _tell(f"left out, cannot be read: {film.name} ({film.cause})")
-        _tell_metrics(metrics, output)
+        _tell_appraisal(found, output)
 
 
 @app.command()
@@ -160,15 +161,18 @@ def _directory(model: str) -> Path:
     return default_directory() if model == "default" else Path(model)
 
 
-def _tell_metrics(metrics: Metrics, output: Path) -> None:
+def _tell_appraisal(found: Appraisal, output: Path) -> None:
     figures = {
-        "AUC": metrics.auc,
-        "sensitivity": metrics.sensitivity,
-        "specificity": metrics.specificity,
-        "balanced accuracy": metrics.balanced_accuracy,
+        "AUC": found.auc,
+        "sensitivity": found.sensitivity,
+        "specificity": found.specificity,
+        "balanced accuracy": found.balanced_accuracy,
     }
     shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None)
-    typer.echo(f"{metrics.n} films, {metrics.positives} positive: {shown} (written to {output})")
+    typer.echo(f"{found.n} films, {found.positives} positive: {shown} (written to {output})")
+    typer.echo("\n".join(found.floor.lines()))
+    if found.class_collapse:
+        _tell(collapse_line(found))
 
 
 def _tell_card(card: ModelCard, directory: Path) -> None:

@@ -1,5 +1,7 @@
 """How good a model is on labelled films: figures at its own threshold, with intervals. Pure."""
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
@@ -67,6 +69,10 @@ class Metrics(BaseModel):
     predictive_values: tuple[PredictiveValues, ...]
     intervals: dict[str, Interval]
 
+    def interval_of(self, name: Literal["sensitivity", "specificity"]) -> Interval | None:
+        """Choose one of the two intervals: the bootstrap's, or the exact one at 0 and 1, where all draws agree."""
+        return _telling(self.intervals, name, getattr(self, name))
+
 
 def measure(
     logits: NDArray[np.float32],
@@ -91,6 +97,7 @@ def measure(
     _refuse_what_is_no_number(logits)
     flags = flagged(logits, point)
     table = confusion(flags, labels)
+    intervals = _intervals(logits, labels, patients, flags, replicates)
     shown = probabilities(logits, point)
     found, positive_patients = patients_found(flags, labels, patients)
     return Metrics(
@@ -114,8 +121,8 @@ def measure(
         brier=brier_score(shown, labels),
         expected_calibration_error=expected_calibration_error(shown, labels),
         reliability=reliability_curve(shown, labels),
-        predictive_values=_predictive_values(flags, labels),
-        intervals=_intervals(logits, labels, patients, flags, replicates),
+        predictive_values=_predictive_values(flags, labels, intervals),
+        intervals=intervals,
     )
 
 
@@ -147,9 +154,7 @@ def recall(flags: NDArray[np.bool_], labels: NDArray[np.int64], label: int) -> f
     return float((of_class == bool(label)).mean()) if len(of_class) else None
 
 
-def patients_found(
-    flags: NDArray[np.bool_], labels: NDArray[np.int64], patients: NDArray[np.str_]
-) -> tuple[int, int]:
+def patients_found(flags: NDArray[np.bool_], labels: NDArray[np.int64], patients: NDArray[np.str_]) -> tuple[int, int]:
     """Count the patients whose every positive film is flagged, and all patients with a positive film."""
     sick = labels == 1
     everyone, missed = np.unique(patients[sick]), np.unique(patients[sick & ~flags])
@@ -217,9 +222,18 @@ def _balanced(flags: NDArray[np.bool_], labels: NDArray[np.int64]) -> float | No
     return None if of_sick is None or of_well is None else (of_sick + of_well) / 2
 
 
-def _predictive_values(flags: NDArray[np.bool_], labels: NDArray[np.int64]) -> tuple[PredictiveValues, ...]:
+def _predictive_values(
+    flags: NDArray[np.bool_], labels: NDArray[np.int64], intervals: dict[str, Interval]
+) -> tuple[PredictiveValues, ...]:
     of_sick, of_well = recall(flags, labels, 1), recall(flags, labels, 0)
-    return () if of_sick is None or of_well is None else predictive_values(of_sick, of_well)
+    around_sick, around_well = _telling(intervals, "sensitivity", of_sick), _telling(intervals, "specificity", of_well)
+    if of_sick is None or of_well is None or around_sick is None or around_well is None:
+        return ()
+    return predictive_values(of_sick, of_well, around_sick, around_well)
+
+
+def _telling(intervals: dict[str, Interval], name: str, value: float | None) -> Interval | None:
+    return intervals.get(f"{name}_exact" if value in (0, 1) else name)
 
 
 def _share(part: int, whole: int) -> float | None:
