@@ -126,8 +126,8 @@ def audit(
     with _one_line_errors():
         parts = find_parts(data)
         with _steps("reading films", sum(len(cases) for cases in parts.values())) as advance:
-            found, unreadable = audit_parts(parts, advance)
-        for film in unreadable:
+            found = audit_parts(parts, advance)
+        for film in found.unreadable:
             _tell(f"left out, cannot be read: {film.name} ({film.cause})")
         if output:
             output.write_text(found.model_dump_json(indent=2) + "\n")

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
+from operator import not_
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,10 +53,12 @@ class Films:
         return len(self.labels)
 
     def take(self, rows: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> "Films":
-        """Return the films of these rows."""
+        """Return the films of these rows; the pixels are copied unless a mask names them all."""
         index = np.asarray(rows)
         if index.size == 0:
             index = index.astype(np.int64)
+        if index.dtype == np.bool_ and index.all():
+            return self
         return Films(*(getattr(self, name)[index] for name in self.__slots__))
 
     @property
@@ -123,14 +127,13 @@ def split_films(films: Films, *, share: float, seed: int, kept_out: Sequence[str
     Returns:
         Training films and validation films.
     """
-    everyone = dict(
-        zip(films.patients.tolist(), merge_identical(films.patients.tolist(), films.hashes.tolist()), strict=True)
-    )
+    merged = merge_identical(films.patients.tolist(), films.hashes.tolist())
+    everyone = dict(zip(films.patients.tolist(), merged, strict=True))
     barred = {everyone[patient] for patient in kept_out if patient in everyone}
-    distinct = without_duplicates(films)
-    wanted = distinct.take(~np.isin(distinct.patients, list(barred)))
-    held_out = np.array([is_held_out(patient, share, seed) for patient in wanted.patients.tolist()], dtype=np.bool_)
-    return wanted.take(~held_out), wanted.take(held_out)
+    rows = [row for row in first_of_each(films.hashes.tolist()) if merged[row] not in barred]
+    held_out = [is_held_out(merged[row], share, seed) for row in rows]
+    known = replace(films, patients=np.array(merged))
+    return known.take(list(compress(rows, map(not_, held_out)))), known.take(list(compress(rows, held_out)))
 
 
 def without_duplicates(films: Films) -> Films:
@@ -140,7 +143,9 @@ def without_duplicates(films: Films) -> Films:
 
 
 def join_films(parts: Sequence[Films]) -> Films:
-    """Put several sets behind one another."""
+    """Put several sets behind one another; one set is returned as it is."""
+    if len(parts) == 1:
+        return parts[0]
     columns = [np.concatenate([getattr(part, name) for part in parts]) for name in Films.__slots__]
     return Films(*columns)
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tests.labelled import labelled
 from training import cli
-from training.auditing import Audit, audit, thumbnails
+from training.auditing import Audit, audit, audit_parts
 from training.datasets import find_parts
 from training.films import Films
 
@@ -29,15 +29,15 @@ def clean() -> Films:
 
 
 def _audit(films: Films, parts: str = "aaaabbbb") -> Audit:
-    return audit(films, np.array(list(parts)), {"brightness": films.pixels.mean(axis=(1, 2))})
+    return audit(films, np.array(list(parts)))
 
 
 def test_clean_data_give_no_finding(clean: Films) -> None:
     """Nothing is found where nothing is hidden."""
     found = _audit(clean)
-    assert found.films == {"a": 4, "b": 4}
-    assert (found.patients_in_several_parts, found.pictures_in_several_parts, found.identical_pictures) == ([], 0, 0)
-    assert (found.label_conflicts, found.near_duplicates) == ([], [])
+    assert (found.films, found.positives) == ({"a": 4, "b": 4}, {"a": 2, "b": 2})
+    assert (found.patients_in_several_parts, found.pictures_in_several_parts, found.identical_pictures) == ([], 0, [])
+    assert (found.label_conflicts, found.near_duplicates, found.unreadable) == ([], [], [])
 
 
 def test_a_patient_in_two_parts_is_found(clean: Films) -> None:
@@ -51,48 +51,44 @@ def test_an_identical_picture_in_two_parts_is_found_and_joins_its_patients(clean
     clean.pixels[7], clean.hashes[7] = clean.pixels[0], clean.hashes[0]
     found = _audit(clean)
     assert (found.pictures_in_several_parts, found.patients_in_several_parts) == (1, ["p0"])
-    assert found.label_conflicts == [["film0", "film7"]]
+    assert found.identical_pictures == found.label_conflicts == [["film0", "film7"]]
     assert found.near_duplicates == []  # they are one patient now
 
 
 def test_a_film_stored_anew_is_a_near_duplicate(clean: Films) -> None:
-    """A copy that is one grey level brighter has another hash and is found all the same."""
-    clean.pixels[6] = np.clip(clean.pixels[1].astype(int) + 1, 0, 255)
-    assert _audit(clean).near_duplicates == [("film1", "film6")]
-
-
-def test_a_shortcut_shows_in_the_floor(clean: Films) -> None:
-    """Where brightness alone tells the classes apart, in whichever direction, its AUC is 1."""
-    clean.pixels[clean.labels == 1] //= 4
+    """A brighter copy has another hash and is found all the same; in one part it is no leak."""
+    clean.pixels[6] = clean.pixels[5] // 2 + 60
     found = _audit(clean)
-    assert found.floor["brightness"] == 1
-    assert found.nearest_neighbour == 1
+    assert (found.near_duplicates, found.near_duplicates_in_several_parts) == ([("film5", "film6")], 0)
+    assert _audit(clean, "aaaaaabb").near_duplicates_in_several_parts == 1
 
 
-def test_without_parts_there_is_no_neighbour_to_ask(clean: Films) -> None:
-    """One part alone has no other to be compared with."""
-    assert _audit(clean, "aaaaaaaa").nearest_neighbour is None
-
-
-def test_a_thumbnail_is_the_mean_of_its_blocks() -> None:
-    """Each of the 256 numbers is an average of 2 x 2 pixels here."""
-    film = np.arange(SIDE * SIDE, dtype=np.uint16).astype(np.uint8).reshape(1, SIDE, SIDE)
-    assert thumbnails(film)[0, 0] == film[0, :2, :2].mean()
+def test_shortcuts_are_measured_over_all_parts() -> None:
+    """Where brightness alone tells the classes apart, its AUC is 1, and so is that of the nearest thumbnail."""
+    dice = np.random.default_rng(3)
+    bright = dice.integers(0, 50, (40, SIDE, SIDE), dtype=np.uint8)
+    bright[::2] += 200
+    found = _audit(_films(bright, [1, 0] * 20, [f"p{row}" for row in range(40)]), "a" * 40)
+    assert found.floor.areas["mean grey level"] == found.floor.areas["nearest thumbnail"] == 1
 
 
 def test_the_command_reads_the_parts_and_writes_the_audit(tmp_path: Path) -> None:
-    """Folders per part are compared; the same file in two parts is told and written down."""
+    """Folders per part are compared; the same file in two parts is told and written down, and so is a broken one."""
     dice = np.random.default_rng(2)
-    for name in ("train/NORMAL/a.png", "train/PNEUMONIA/b.png", "val/NORMAL/c.png", "val/PNEUMONIA/d.png"):
+    for name in ("train/NORMAL/a.png", "train/PNEUMONIA/b.png", "val/NORMAL/c.png", "val/PNEUMONIA/b.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(dice.integers(0, 256, (40, 40), dtype=np.uint8)).save(tmp_path / name)
     (tmp_path / "val/NORMAL/c.png").write_bytes((tmp_path / "train/NORMAL/a.png").read_bytes())
     (tmp_path / "val/NORMAL/a.png").write_bytes(b"no image")
     result = CliRunner().invoke(cli.app, ["audit", "--data", str(tmp_path), "--output", str(tmp_path / "audit.json")])
     assert result.exit_code == 0, result.output
+    assert "patients in several parts: 1\n" in result.stdout  # not that of b.png, which is another film in each part
     assert "identical pictures: 1 groups, 1 in several parts" in result.stdout
-    assert "NORMAL/a.png" in result.stderr
-    assert json.loads((tmp_path / "audit.json").read_text())["films"] == {"train": 2, "val": 2}
+    assert "val/NORMAL/a.png" in result.stderr
+    written = json.loads((tmp_path / "audit.json").read_text())
+    assert written["films"] == {"train": 2, "val": 2}
+    assert [film["name"] for film in written["unreadable"]] == ["val/NORMAL/a.png"]
+    assert written["identical_pictures"] == [["train/NORMAL/a.png", "val/NORMAL/c.png"]]
 
 
 def test_parts_of_manifests_and_archives(tmp_path: Path) -> None:
@@ -103,3 +99,16 @@ def test_parts_of_manifests_and_archives(tmp_path: Path) -> None:
     np.savez(tmp_path / "s.npz", val_images=films, val_labels=[1], test_images=films, test_labels=[0])
     assert {part: len(cases) for part, cases in find_parts(tmp_path / "m.csv").items()} == {"train": 1, "test": 1}
     assert {part: len(cases) for part, cases in find_parts(tmp_path / "s.npz").items()} == {"val": 1, "test": 1}
+
+
+def test_the_audit_of_a_manifest_lists_every_patient_in_two_parts(tmp_path: Path) -> None:
+    """What stops a training run is what the audit is there to find."""
+    dice = np.random.default_rng(5)
+    for name in "abcdef":
+        Image.fromarray(dice.integers(0, 256, (40, 40), dtype=np.uint8)).save(tmp_path / f"{name}.png")
+    rows = ("a,0,1,train", "b,1,2,train", "c,0,3,train", "d,0,1,test", "e,1,2,test", "f,1,4,test")
+    lines = (f"{name}.png,{rest}" for name, _, rest in (row.partition(",") for row in rows))
+    (tmp_path / "m.csv").write_text("\n".join(("path,label,patient,split", *lines)))
+    found = audit_parts(find_parts(tmp_path / "m.csv"))
+    assert found.films == {"train": 3, "test": 3}
+    assert found.patients_in_several_parts == [f"{tmp_path.name}/1", f"{tmp_path.name}/2"]

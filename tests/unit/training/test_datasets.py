@@ -1,12 +1,13 @@
 """Labelled films of every layout, and one clear error for each way they can be wrong."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from training.datasets import find_cases
+from training.datasets import find_cases, require_both_classes
 from training.errors import DataError
 from training.films import load_films
 from worker.model.input_spec import InputSpec
@@ -56,7 +57,11 @@ def test_a_manifest(tmp_path: Path) -> None:
         ("file,label\na.png,1\n", "needs the columns path and label"),
         ("path,label\n", "holds no labelled films"),
         ("path,label,patient,split\na.png,1,9,train\na.png,1,9,test\n", "patient 9 is in train and in test"),
-        ("path,label\na.png\n", "line 2"),
+        ("path,label\na.png\n", "line 2: label ''"),
+        ("path,label\n,1\n", "line 2 has no path"),
+        ("", "needs the columns path and label, it has: none"),
+        ("path,label,split\na.png,1,val\na.png,7,train\n", "line 3: label '7'"),
+        ("path,label,split\na.png,1,val\n", "has no part train, only val"),
     ],
 )
 def test_a_wrong_manifest_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
@@ -64,7 +69,58 @@ def test_a_wrong_manifest_is_one_clear_error(tmp_path: Path, text: str, message:
     _film(tmp_path / "a.png")
     (tmp_path / "m.csv").write_text(text)
     with pytest.raises(DataError, match=message):
+        find_cases(tmp_path / "m.csv", "train")
+
+
+def test_a_table_of_another_alphabet_is_one_clear_error(tmp_path: Path) -> None:
+    """Latin-1 is not guessed; the mark that spreadsheets put before UTF-8 is no part of a column's name."""
+    _film(tmp_path / "ü.png")
+    (tmp_path / "m.csv").write_bytes("path,label\nü.png,1\n".encode("latin-1"))
+    with pytest.raises(DataError, match="not in UTF-8"):
         find_cases(tmp_path / "m.csv")
+    (tmp_path / "m.csv").write_text("path , label\nü.png, 1\n", encoding="utf-8-sig")
+    assert [case.label for case in find_cases(tmp_path / "m.csv")] == [1]
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        ([], "holds no labelled films; expected class folders NORMAL/ and PNEUMONIA/, a .csv"),
+        (["normal"], "holds no labelled films"),
+        (["NORMAL", "PNEUMONIA"], "NORMAL is empty; put the NORMAL films there"),
+    ],
+)
+def test_empty_folders_are_one_clear_error(tmp_path: Path, folders: list[str], message: str) -> None:
+    """A folder without films is no set of none."""
+    for name in folders:
+        (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match=message):
+        find_cases(tmp_path)
+
+
+def test_a_path_that_leads_nowhere_is_one_clear_error(tmp_path: Path) -> None:
+    """A file of another kind, and no file at all."""
+    with pytest.raises(DataError, match=r"none\.zip is none of: class folders"):
+        find_cases(tmp_path / "none.zip")
+    with pytest.raises(DataError, match="cannot read the table"):
+        find_cases(tmp_path / "none.csv")
+
+
+def test_an_absent_class_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    """All data sets together need both; the files need not even be readable for it."""
+    (tmp_path / "PNEUMONIA").mkdir()
+    (tmp_path / "PNEUMONIA/a.png").write_bytes(b"no image")
+    cases = find_cases(tmp_path)
+    with pytest.raises(DataError, match="all 1 films for training are PNEUMONIA; add films that are NORMAL"):
+        require_both_classes(cases, "training")
+    require_both_classes([*cases, replace(cases[0], label=0)], "training")
+
+
+def test_files_of_one_name_in_two_parts_are_two_patients(tmp_path: Path) -> None:
+    """Numbers that start again in every part do not make one patient of many."""
+    _film(tmp_path / "train/NORMAL/1.png")
+    _film(tmp_path / "test/NORMAL/1.png")
+    assert find_cases(tmp_path, "train")[0].patient != find_cases(tmp_path, "test")[0].patient
 
 
 def test_an_archive_is_prepared_like_any_other_film(tmp_path: Path) -> None:
