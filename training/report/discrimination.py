@@ -81,7 +81,7 @@ def draw_scores(logits: NDArray[np.float32], labels: NDArray[np.int64], metrics:
 def draw_confusion(metrics: Metrics) -> Figure:
     """Draw the confusion matrix at the operating point: counts, and shares of the row."""
     table, (figure, axes) = metrics.confusion, new_figure(HALF, 3.0)
-    rows = (("missed", table.fn, "found", table.tp), ("spared", table.tn, "alarmed", table.fp))
+    rows = (("missed", table.fn, "found", table.tp), ("spared", table.tn, "false alarms", table.fp))
     for row, (plain, left, marked, right) in enumerate(rows):
         for column, (word, count) in enumerate(((plain, left), (marked, right))):
             right_answer = column != row

@@ -2,13 +2,13 @@
 
 import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -61,13 +61,9 @@ _DROPPED = re.compile(
 _FONT = re.compile(r"font-family: [^;\"]+")
 
 
-@contextmanager
-def house_style() -> Iterator[None]:
-    """Draw and save in this style; the settings of others come back afterwards."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
-        yield
+def house_style() -> AbstractContextManager[None]:
+    """Draw and save in this style, whatever else is set; the settings of others come back afterwards."""
+    return style.context(_STYLE, after_reset=True)
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -27,7 +27,7 @@ def draw_reliability(metrics: Metrics) -> Figure:
     below.xaxis.set_major_formatter(PER_CENT)
     below.set(ylabel="films", xlabel="probability shown")
     below.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
-    above.legend(loc="upper left")
+    figure.legend(loc="outside upper left", ncols=2, fontsize=9)
     return figure
 
 
@@ -57,5 +57,5 @@ def draw_decision(probabilities: NDArray[np.float64], labels: NDArray[np.int64],
     axes.set(xlim=(0, 1), ylim=(-0.25 * top, 1.05 * top))
     axes.set(xlabel="acting from this probability on", ylabel="true positives per film, net")
     axes.xaxis.set_major_formatter(PER_CENT)
-    axes.legend(loc="lower left")
+    figure.legend(loc="outside upper left", ncols=3, fontsize=9, columnspacing=1.2)
     return figure
