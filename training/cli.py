@@ -21,7 +21,7 @@ from training.config import load_recipe, recipe_names
 from training.datasets import find_cases, find_parts
 from training.errors import CheckpointError, TrainingError
 from training.films import join_films
-from training.judging import evaluate_model, judge_promotion
+from training.judging import evaluate_model, evaluated_part, judge_promotion
 from training.loop import new_run
 from training.report.caveats import collapse_line
 from worker.errors import TriageError
@@ -93,7 +93,9 @@ def evaluate(
 ) -> None:
     """Judge a model on labelled films: writes metrics.json, scores.csv, report.html and its figures."""
     with _one_line_errors():
-        found, unreadable = evaluate_model(_directory(model), data, output, _device(device), _steps, split=split)
+        with _steps("reading films", len(evaluated_part(data, split)[1])) as advance:
+            where = _device(device)
+            found, unreadable = evaluate_model(_directory(model), data, output, where, advance, split=split)
         for film in unreadable:
             _tell(f"left out, cannot be read: {film.name} ({film.cause})")
         _tell_appraisal(found, output)

@@ -3,7 +3,6 @@
 import csv
 import json
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
@@ -31,16 +30,13 @@ PROMOTION_NAME = "promotion.json"
 LEDGER_NAME = "ledger.jsonl"
 UNREADABLE_NAME = "unreadable.csv"
 
-# Opens a stretch of work by its name and number of steps; gives what is to be called after each.
-Steps = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
-
 
 def evaluate_model(
     model: Path,
     data: Path,
     output: Path,
     device: torch.device,
-    steps: Steps,
+    advance: Callable[[], None],
     *,
     split: str | None = None,
 ) -> tuple[Appraisal, list[Unreadable]]:
@@ -51,7 +47,7 @@ def evaluate_model(
         data: class folders, a CSV manifest or an archive.
         output: folder, made where absent.
         device: where to score.
-        steps: progress of reading the films.
+        advance: called after each film read.
         split: the part that is judged; by default `test` where the data are divided, or their only part.
 
     Returns:
@@ -63,17 +59,16 @@ def evaluate_model(
         OutputError: if something cannot be written.
     """
     card = load_card(model)
-    cases = evaluated_cases(data, split)
+    part, cases = evaluated_part(data, split)
     with writing_to(output):
         output.mkdir(parents=True, exist_ok=True)  # an hour of scoring comes before the first file
-    with steps("reading films", len(cases)) as advance:
-        films, unreadable = load_films(cases, card.input_spec, advance)
+    films, unreadable = load_films(cases, card.input_spec, advance)
     network = load_network(model, card).to(device)
     logits = evaluate(network, films.pixels, device, card.input_spec.size, mixed=False)
     appraisal = appraise(logits, films, card.operating_point)
     inputs = ReportInputs(
         title=f"{card.name} {card.version} on {source_name(data)}",
-        cases=", ".join(np.unique(films.sources).tolist()),
+        cases=part,
         appraisal=appraisal,
         films=films,
         logits=logits,
@@ -87,8 +82,8 @@ def evaluate_model(
     return appraisal, unreadable
 
 
-def evaluated_cases(data: Path, split: str | None = None) -> list[Case]:
-    """List the films that a model is judged on.
+def evaluated_part(data: Path, split: str | None = None) -> tuple[str, list[Case]]:
+    """List the films that a model is judged on, and name them.
 
     Args:
         data: class folders, a CSV manifest or an archive.
@@ -101,7 +96,7 @@ def evaluated_cases(data: Path, split: str | None = None) -> list[Case]:
     named = split or ("test" if "test" in parts else next(iter(parts)))
     if named not in parts or (split is None and named != "test" and len(parts) > 1):
         raise DataError(f"{data} is divided into {', '.join(parts)}: name one of these with --split")
-    return parts[named]
+    return f"{source_name(data)}, part {named}" if len(parts) > 1 else source_name(data), parts[named]
 
 
 def judge_promotion(
@@ -126,7 +121,7 @@ def judge_promotion(
     cards = [load_card(champion), load_card(challenger)]
     if cards[0].input_spec.sha256 != cards[1].input_spec.sha256:
         raise DataError("the two models prepare films differently; compare them on scores of their own evaluations")
-    films, unreadable = load_films(evaluated_cases(data), cards[0].input_spec)
+    films, unreadable = load_films(evaluated_part(data)[1], cards[0].input_spec)
     if unreadable:
         raise DataError(f"{len(unreadable)} films cannot be read, first: {unreadable[0].name}; mend the locked set")
     output.mkdir(parents=True, exist_ok=True)

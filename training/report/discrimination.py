@@ -99,8 +99,9 @@ def _mark_sensitivities(axes: Axes, metrics: Metrics) -> None:
         if specificity is not None:
             place = (1 - specificity, float(name))
             axes.plot(*place, "o", markersize=6, markerfacecolor="none", markeredgecolor=WELL, markeredgewidth=1.6)
+            side, towards = ((-7, 3), "right") if place[0] > 0.8 else ((7, -11), "left")
             said = f"{100 * float(name):g} %"
-            axes.annotate(said, place, (7, -11), textcoords="offset points", color=WELL, fontsize=9)
+            axes.annotate(said, place, side, textcoords="offset points", ha=towards, color=WELL, fontsize=9)
 
 
 def _label_cells(axes: Axes) -> None:

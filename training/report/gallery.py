@@ -67,8 +67,16 @@ def worst(
 def draw_sheet(exhibits: Sequence[Exhibit]) -> Figure:
     """Draw a contact sheet: every film beside itself with its map, three pairs in a row."""
     lines = -(-len(exhibits) // 3)
-    figure = Figure(figsize=(9.6, 1.95 * lines), layout="constrained")
-    grid = figure.subplots(lines, 3, squeeze=False).ravel()
+    figure = Figure(figsize=(9.6, 1.95 * lines))
+    tight = {
+        "left": 0.01,
+        "right": 0.99,
+        "bottom": 0.01,
+        "top": 1 - 0.4 / (1.95 * lines),
+        "wspace": 0.04,
+        "hspace": 0.3,
+    }
+    grid = figure.subplots(lines, 3, squeeze=False, gridspec_kw=tight).ravel()
     for axes in grid:
         axes.set_axis_off()
     for axes, exhibit in zip(grid, exhibits, strict=False):

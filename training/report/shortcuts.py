@@ -23,7 +23,8 @@ def draw_floor(appraisal: Appraisal, area: float) -> Figure:
     if "auc" in appraisal.intervals:
         axes.plot(appraisal.intervals["auc"], (top, top), color=WELL, linewidth=5, alpha=0.35, solid_capstyle="butt")
     axes.plot(area, top, "D", color=INK, markersize=7)
-    axes.text(1.03, top, f"{area:.3f}", va="center", fontweight="bold")
+    end = appraisal.intervals.get("auc", (area, area))[1]
+    axes.annotate(f"{area:.3f}", (end, top), (10, 0), textcoords="offset points", va="center", fontweight="bold")
     axes.set(xlim=(min(0.48, area - 0.04), 1.1), ylim=(-0.6, top + 0.6), xlabel="AUC")
     axes.set_yticks(range(top + 1), [*(name for name, _ in shortcuts), "the model"])
     axes.set_xticks((0.5, 0.6, 0.7, 0.8, 0.9, 1.0))

@@ -80,6 +80,7 @@ def save_png(figure: Figure, path: Path) -> None:
     """
     with house_style():
         figure.savefig(path, dpi=_DPI, metadata={"Software": None})
+    figure.set_layout_engine("none")  # as it lies now; laying it out again for the page would take as long
 
 
 def inline_svg(figure: Figure, name: str, label: str) -> str:

@@ -23,14 +23,14 @@ def area(value: float | None) -> str:
 
 
 def share_range(interval: tuple[float | None, float | None] | None) -> str:
-    """Write an interval of a share."""
+    """Write an interval of a share; empty without one."""
     low, high = interval or (None, None)
-    return _NOTHING if low is None or high is None else f"{100 * low:.1f}{_TO}{100 * high:.1f} %"
+    return "" if low is None or high is None else f"{100 * low:.1f}{_TO}{100 * high:.1f} %"
 
 
 def area_range(interval: Interval | None) -> str:
-    """Write an interval of an AUC."""
-    return _NOTHING if interval is None else f"{interval[0]:.3f}{_TO}{interval[1]:.3f}"
+    """Write an interval of an AUC; empty without one."""
+    return "" if interval is None else f"{interval[0]:.3f}{_TO}{interval[1]:.3f}"
 
 
 def number(value: float, digits: int) -> str:
@@ -41,5 +41,5 @@ def number(value: float, digits: int) -> str:
 def picture(pixels: NDArray[np.uint8]) -> str:
     """Put a picture, (rows, columns) or (rows, columns, 3), into a `data:` address as PNG."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    Image.fromarray(pixels).save(file, "PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
