@@ -23,7 +23,7 @@ def caveats(inputs: ReportInputs) -> list[str]:
         if count == 0:
             said.append(f"There is no {name} film: areas, curves and predictive values cannot be given.")
         elif count < _FEW:
-            said.append(f"There are only {count} {name} films: each moves a figure by {100 / count:.0f} points.")
+            said.append(f"There are only {count} {name} films: each moves a figure by {100 / count:.1f} points.")
     said += _shortcuts(m)
     if inputs.card and inputs.card.status == "provisional":
         said.append("The model is provisional: it is to be replaced.")
