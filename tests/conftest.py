@@ -19,6 +19,14 @@ from tests.servers import storescp as storescp_server
 REPOSITORY = Path(__file__).parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_film_cache() -> Iterator[None]:
+    """Tests decode what they read, and leave nothing in the home of whoever runs them."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CXR_FILM_CACHE", "off")
+        yield
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the working tree."""

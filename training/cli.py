@@ -18,7 +18,7 @@ from training.auditing import audit_parts
 from training.calibrating import calibrate as recalibrate
 from training.checkpoints import resume
 from training.config import load_recipe, recipe_names
-from training.datasets import find_cases, find_parts
+from training.datasets import find_all_parts, find_cases
 from training.errors import CheckpointError, TrainingError
 from training.films import join_films
 from training.judging import evaluate_model, evaluated_part, judge_promotion
@@ -121,12 +121,14 @@ def calibrate(
 
 @app.command()
 def audit(
-    data: Annotated[Path, typer.Option(help="Class folders, .csv manifest or .npz.", exists=True)],
+    data: Annotated[
+        list[Path], typer.Option(exists=True, help="Class folders, .csv, DICOM folder or .npz; several are compared.")
+    ],
     output: Annotated[Path | None, typer.Option(help="JSON file for the whole audit.")] = None,
 ) -> None:
-    """Look for leaks between the parts of a data set, and for shortcuts to its labels."""
+    """Look for leaks between the parts of data sets, and for shortcuts to their labels."""
     with _one_line_errors():
-        parts = find_parts(data)
+        parts = find_all_parts(data)
         with _steps("reading films", sum(len(cases) for cases in parts.values())) as advance:
             found = audit_parts(parts, advance)
         for film in found.unreadable:

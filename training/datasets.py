@@ -55,6 +55,30 @@ def find_parts(data: Path) -> dict[str, list[Case]]:
     return {name: find_cases(data, name) for name in names} if names else {"all": find_cases(data)}
 
 
+def find_all_parts(sets: Sequence[Path]) -> dict[str, list[Case]]:
+    """List the labelled films of every part of several data sets; the parts of more than one are called `source/part`.
+
+    Patients that no name or table tells are different ones in different sets.
+
+    Raises:
+        DataError: as `find_parts`, or if two sets have one name.
+    """
+    if len(sets) == 1:
+        return find_parts(sets[0])
+    sources = [source_name(data) for data in sets]
+    if len(set(sources)) < len(sources):
+        raise DataError(f"two data sets have the same folder name ({', '.join(sources)}); rename one")
+    return {
+        f"{source}/{part}": [_apart(case, source) for case in cases]
+        for source, data in zip(sources, sets, strict=True)
+        for part, cases in find_parts(data).items()
+    }
+
+
+def _apart(case: Case, source: str) -> Case:
+    return replace(case, patient=f"{source}/{case.patient}") if case.patient.startswith("file/") else case
+
+
 def source_name(data: Path) -> str:
     """Name a data set after its folder, or an archive after itself."""
     if data.suffix == ".npz":

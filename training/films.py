@@ -1,24 +1,27 @@
 """Labelled films in memory, every one through the same preparation as in serving."""
 
+import csv
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from operator import not_
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicom_io.errors import ImageError
-from dicom_io.reader import read_header, read_radiograph
-from dicom_io.types import Radiograph
 from training.archives import archive_radiograph
 from training.cases import Case
 from training.errors import DataError
-from training.facts import Facts, header_facts
+from training.facts import Facts
+from training.film_cache import FilmCache, standard_cache
 from training.patients import first_of_each, is_held_out, merge_identical
+from training.reading import prepared_film
 from worker.model.input_spec import InputSpec
-from worker.model.preprocessing import preprocess
+
+UNREADABLE_NAME = "unreadable.csv"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,13 +101,16 @@ def load_films(
 
     Raises:
         DataError: if none could be read.
+
+    Large files are decoded once: see `training.film_cache`.
     """
     pixels = np.empty((len(cases), spec.size, spec.size), np.uint8)
     kept: list[_Read] = []
     unreadable = []
+    cache = standard_cache()
     for case in cases:
         try:
-            film, read = _read(case, spec)
+            film, read = _read(case, spec, cache)
             pixels[len(kept)] = film
             kept.append(read)
         except (ImageError, OSError, DataError) as error:
@@ -113,6 +119,18 @@ def load_films(
     if not kept:
         raise DataError(f"none of the {len(cases)} films could be read; the first: {unreadable[0].cause}")
     return _films(pixels[: len(kept)], kept), unreadable
+
+
+def write_unreadable(unreadable: Sequence[Unreadable], output: Path) -> None:
+    """Write `unreadable.csv` (path, cause) into a run's folder; with nothing to list, an older list is deleted."""
+    if not unreadable:
+        (output / UNREADABLE_NAME).unlink(missing_ok=True)
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / UNREADABLE_NAME).open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("path", "cause"))
+        table.writerows((film.name, film.cause) for film in unreadable)
 
 
 def split_films(films: Films, *, share: float, seed: int, kept_out: Sequence[str] = ()) -> tuple[Films, Films]:
@@ -150,21 +168,14 @@ def join_films(parts: Sequence[Films]) -> Films:
     return Films(*columns)
 
 
-def _read(case: Case, spec: InputSpec) -> tuple[NDArray[np.uint8], _Read]:
-    radiograph = _radiograph(case, spec)
-    frames = preprocess(radiograph, spec)
-    if len(frames) != 1:
-        raise DataError(f"{case.name} has {len(frames)} frames; one label cannot speak for all of them")
-    said = header_facts(read_header(case.path)) if radiograph.reference else Facts()
-    known = Facts(said.age if case.age is None else case.age, case.view or said.view)
-    file_bytes = radiograph.frames[0].nbytes if case.index else case.path.stat().st_size
-    return frames[0], _Read(case, known, file_bytes, radiograph.columns / radiograph.rows)
-
-
-def _radiograph(case: Case, spec: InputSpec) -> Radiograph:
+def _read(case: Case, spec: InputSpec, cache: FilmCache) -> tuple[NDArray[np.uint8], _Read]:
     if case.index:
-        return archive_radiograph(case)
-    return read_radiograph(case.path, covering=spec.size, percentiles=spec.percentiles)
+        radiograph = archive_radiograph(case)
+        film, file_bytes = prepared_film(radiograph, spec, Facts()), radiograph.frames[0].nbytes
+    else:
+        film, file_bytes = cache.read(case.path, spec), case.path.stat().st_size
+    known = Facts(film.facts.age if case.age is None else case.age, case.view or film.facts.view)
+    return film.pixels, _Read(case, known, file_bytes, film.aspect)
 
 
 def _films(pixels: NDArray[np.uint8], read: Sequence[_Read]) -> Films:

@@ -3,7 +3,8 @@
 Two thumbnails are compared by the correlation of their detail, for which brightness, contrast and file format do not
 matter. Measured on the 5,232 films of the Kermany collection at 224 pixels: copies changed in these ways correlate by
 0.957 or more, the most similar films of two children by 0.864, and one pair by 0.911 that shows one child in one
-position under two patient numbers. Copies cropped or shifted by 2 % are found in some cases only (median 0.88).
+position under two patient numbers. All 120 films that are there at original size, too, are found by their 224-pixel
+copies, and no others. Copies cropped or shifted by 2 % are found in some cases only (median 0.88).
 """
 
 from collections.abc import Iterator

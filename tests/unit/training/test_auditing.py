@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from tests.labelled import labelled
 from training import cli
 from training.auditing import Audit, audit, audit_parts
-from training.datasets import find_parts
+from training.datasets import find_all_parts, find_parts
+from training.errors import DataError
 from training.films import Films
 
 SIDE = 32
@@ -112,3 +113,18 @@ def test_the_audit_of_a_manifest_lists_every_patient_in_two_parts(tmp_path: Path
     found = audit_parts(find_parts(tmp_path / "m.csv"))
     assert found.films == {"train": 3, "test": 3}
     assert found.patients_in_several_parts == [f"{tmp_path.name}/1", f"{tmp_path.name}/2"]
+
+
+def test_several_data_sets_are_compared(tmp_path: Path) -> None:
+    """A film of one set in the other is found; equal names alone make no common patient, and equal sets no sense."""
+    dice = np.random.default_rng(6)
+    for name in ("one/NORMAL/1.png", "one/PNEUMONIA/2.png", "two/NORMAL/1.png", "two/PNEUMONIA/2.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(dice.integers(0, 256, (40, 40), dtype=np.uint8)).save(tmp_path / name)
+    (tmp_path / "two/PNEUMONIA/3.png").write_bytes((tmp_path / "one/PNEUMONIA/2.png").read_bytes())
+    found = audit_parts(find_all_parts([tmp_path / "one", tmp_path / "two"]))
+    assert found.films == {"one/all": 2, "two/all": 3}
+    assert found.identical_pictures == [["one/all/PNEUMONIA/2.png", "two/all/PNEUMONIA/3.png"]]
+    assert found.patients_in_several_parts == ["one/file/PNEUMONIA/2.png"]
+    with pytest.raises(DataError, match="same folder name"):
+        find_all_parts([tmp_path / "one", tmp_path / "one"])

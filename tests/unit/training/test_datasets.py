@@ -1,5 +1,6 @@
 """Labelled films of every layout, and one clear error for each way they can be wrong."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dicom_io.phantom import phantom_dataset
 from training.datasets import find_cases, require_both_classes
 from training.errors import DataError
-from training.films import load_films
+from training.films import Unreadable, load_films, write_unreadable
 from worker.model.input_spec import InputSpec
 
 
@@ -179,3 +181,26 @@ def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "NORMAL/broken.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="none of the 1 films could be read"):
         load_films(find_cases(tmp_path), InputSpec())
+
+
+def test_unreadable_films_are_written_down(tmp_path: Path) -> None:
+    """The list lies in the run's folder; a later run without such films leaves no old list behind."""
+    write_unreadable([Unreadable("NORMAL/a.png", 'no, "image"')], tmp_path / "run")
+    with (tmp_path / "run/unreadable.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [["path", "cause"], ["NORMAL/a.png", 'no, "image"']]
+    write_unreadable([], tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_several_frames_are_listed_as_unreadable(tmp_path: Path) -> None:
+    """One label cannot speak for two frames."""
+    (tmp_path / "NORMAL").mkdir()
+    _film(tmp_path / "NORMAL/a.png")
+    film = phantom_dataset(1, rows=16, columns=16)
+    film.NumberOfFrames, film.PixelData = 2, film.PixelData * 2
+    film.save_as(tmp_path / "NORMAL/b.dcm", enforce_file_format=True)
+    films, unreadable = load_films(find_cases(tmp_path), InputSpec())
+    assert len(films) == 1
+    assert [(film.name, film.cause.partition(";")[0]) for film in unreadable] == [
+        ("NORMAL/b.dcm", "the file has 2 frames")
+    ]
