@@ -13,17 +13,18 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from dicom_io.errors import DicomIoError
 from training import fitting, refreshing
+from training.appraisal import Appraisal
 from training.auditing import audit_parts
 from training.calibrating import calibrate as recalibrate
 from training.checkpoints import resume
 from training.config import load_recipe, recipe_names
 from training.datasets import find_all_parts, find_cases
 from training.errors import CheckpointError, TrainingError
-from training.evaluation import Metrics
 from training.initial import initial_weights
-from training.judging import evaluate_model, judge_promotion
+from training.judging import evaluate_model, evaluated_part, judge_promotion
 from training.loop import new_run
 from training.parts import read_parts
+from training.report.caveats import collapse_line
 from training.tensorboard import open_board
 from worker.errors import TriageError
 from worker.model.artifact import ModelCard, default_directory
@@ -144,14 +145,16 @@ def evaluate(
     output: OutputOption,
     model: Annotated[str, typer.Option(help="Version directory, or default: the one that ships.")] = "default",
     device: DeviceOption = "auto",
+    split: Annotated[str | None, typer.Option(help="Part of divided data; test, or the only one.")] = None,
 ) -> None:
-    """Judge a model on labelled films: writes metrics.json and scores.csv."""
+    """Judge a model on labelled films: writes metrics.json, scores.csv, report.html and its figures."""
     with _one_line_errors():
-        with _steps("reading films", len(find_cases(data, "test"))) as advance:
-            metrics, unreadable = evaluate_model(_directory(model), data, output, _device(device), advance)
+        with _steps("reading films", len(evaluated_part(data, split)[1])) as advance:
+            where = _device(device)
+            found, unreadable = evaluate_model(_directory(model), data, output, where, advance, split=split)
         for film in unreadable:
             _tell(f"left out, cannot be read: {film.name} ({film.cause})")
-        _tell_metrics(metrics, output)
+        _tell_appraisal(found, output)
 
 
 @app.command()
@@ -210,15 +213,18 @@ def _directory(model: str) -> Path:
     return default_directory() if model in ("default", "champion") else Path(model)
 
 
-def _tell_metrics(metrics: Metrics, output: Path) -> None:
+def _tell_appraisal(found: Appraisal, output: Path) -> None:
     figures = {
-        "AUC": metrics.auc,
-        "sensitivity": metrics.sensitivity,
-        "specificity": metrics.specificity,
-        "balanced accuracy": metrics.balanced_accuracy,
+        "AUC": found.auc,
+        "sensitivity": found.sensitivity,
+        "specificity": found.specificity,
+        "balanced accuracy": found.balanced_accuracy,
     }
     shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None)
-    typer.echo(f"{metrics.n} films, {metrics.positives} positive: {shown} (written to {output})")
+    typer.echo(f"{found.n} films, {found.positives} positive: {shown} (written to {output})")
+    typer.echo("\n".join(found.floor.lines()))
+    if found.class_collapse:
+        _tell(collapse_line(found))
 
 
 def _tell_card(card: ModelCard, directory: Path) -> None:

@@ -7,10 +7,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, binomtest, norm, rankdata
+from scipy.stats import beta, binomtest, norm
 
 from training.errors import DataError
 from training.films import Films
+from training.intervals import placements
 from worker.model.artifact import ModelCard
 from worker.model.promotion import Promotion
 
@@ -112,20 +113,10 @@ def paired_delong(
 
     Source: DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837.
     """
-    of_sick, of_well = zip(_placements(first, labels), _placements(second, labels), strict=True)
+    of_sick, of_well = zip(placements(first, labels), placements(second, labels), strict=True)
     sick, well = of_sick[1] - of_sick[0], of_well[1] - of_well[0]
     variance = sum(float(np.var(part, ddof=1)) / len(part) if len(part) > 1 else math.inf for part in (sick, well))
     return float(sick.mean()), float(norm.ppf(0.975)) * math.sqrt(variance)
-
-
-def _placements(
-    logits: NDArray[np.float32], labels: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    sick, well = logits[labels == 1], logits[labels == 0]
-    ranks = rankdata(np.concatenate((sick, well)))
-    of_sick = (ranks[: len(sick)] - rankdata(sick)) / len(well)
-    of_well = 1 - (ranks[len(sick) :] - rankdata(well)) / len(sick)
-    return of_sick, of_well
 
 
 def _discordant_patients(champion: Contender, challenger: Contender, films: Films) -> tuple[int, int, int]:

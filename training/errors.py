@@ -21,6 +21,10 @@ class CheckpointError(TrainingError):
     """A checkpoint is unreadable or belongs to another run."""
 
 
+class OutputError(TrainingError):
+    """What was to be written cannot be written."""
+
+
 class CannotCertifyError(TrainingError):
     """The films are too few to promise the target.
 

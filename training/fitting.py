@@ -18,6 +18,7 @@ from training.films import Films, join_films, write_unreadable
 from training.loop import evaluate, new_run, train_one_epoch
 from training.parts import Parts, Steps, Tell
 from training.publishing import publish
+from training.run_report import report_run
 from training.schedule import learning_rate, next_place, phase_of
 from training.tensorboard import Board
 from worker.model.artifact import ModelCard
@@ -43,7 +44,7 @@ def fit(
     initial: dict[str, Tensor] | None = None,
     board: Board | None = None,
 ) -> ModelCard:
-    """Train, and publish `output/model`; continues from `output`'s checkpoint where there is one.
+    """Train, publish `output/model` and report on it; continues from `output`'s checkpoint where there is one.
 
     Args:
         parts: the films.
@@ -75,7 +76,9 @@ def fit(
         _tell_epoch(run, tell)
         if board:
             board.show(run.history[-1])
-    return publish_run(run, recipe, parts, output / MODEL_NAME)
+    card = publish_run(run, recipe, parts, output / MODEL_NAME)
+    report_run(output, output / MODEL_NAME, parts, run.history, device)
+    return card
 
 
 def epoch_films(parts: Parts, recipe: Recipe, epoch: int) -> Films:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -10,52 +10,135 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from training.appraisal import Appraisal, appraise
+from training.auditing import Audit
+from training.cases import Case
+from training.certifying import Judged
 from training.comparing import Contender, compare
-from training.datasets import find_cases
+from training.datasets import find_parts, source_name
 from training.errors import DataError
-from training.evaluation import Metrics, measure
-from training.films import Films, Unreadable, load_films
+from training.films import Films, Unreadable, load_films, write_unreadable
 from training.loop import evaluate
+from training.outputs import writing_to
+from training.report.inputs import ReportInputs
+from training.report.page import write_report
+from training.report.progress import History
 from worker.model.artifact import ModelCard, OperatingPoint, load_card
-from worker.model.network import load_network
+from worker.model.network import Network, load_network
 from worker.model.promotion import Promotion
 
 METRICS_NAME = "metrics.json"
 SCORES_NAME = "scores.csv"
 PROMOTION_NAME = "promotion.json"
 LEDGER_NAME = "ledger.jsonl"
-UNREADABLE_NAME = "unreadable.csv"
 
 
 def evaluate_model(
-    model: Path, data: Path, output: Path, device: torch.device, advance: Callable[[], None]
-) -> tuple[Metrics, list[Unreadable]]:
-    """Write `metrics.json`, `scores.csv` and, where there are any, `unreadable.csv`.
+    model: Path,
+    data: Path,
+    output: Path,
+    device: torch.device,
+    advance: Callable[[], None],
+    *,
+    split: str | None = None,
+) -> tuple[Appraisal, list[Unreadable]]:
+    """Write `metrics.json`, `scores.csv`, the report with its figures and, where there are any, `unreadable.csv`.
 
     Args:
         model: version directory.
-        data: class folders, a CSV manifest or an archive; a part named `test` where they are divided.
+        data: class folders, a CSV manifest or an archive.
         output: folder, made where absent.
         device: where to score.
         advance: called after each film read.
+        split: the part that is judged; by default `test` where the data are divided, or their only part.
 
     Returns:
-        The figures, and the films that could not be read and are in none of them.
+        All that is said of the model, and the films that could not be read and are in none of it.
 
     Raises:
         ModelError: if the model is damaged.
-        DataError: if the data cannot be used.
+        DataError: if the data cannot be used, or the model's answer on a film is no number.
+        OutputError: if something cannot be written.
     """
     card = load_card(model)
-    films, unreadable = load_films(find_cases(data, _evaluated_split(data)), card.input_spec, advance)
-    logits = score(model, card, films, device)
-    metrics = measure(logits, films.labels, films.patients, card.operating_point)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / METRICS_NAME).write_text(metrics.model_dump_json(indent=2) + "\n")
-    _write_scores(output / SCORES_NAME, films, logits, card.operating_point)
-    if unreadable:
-        _write_table(output / UNREADABLE_NAME, ("path", "cause"), [(film.name, film.cause) for film in unreadable])
-    return metrics, unreadable
+    part, cases = evaluated_part(data, split)
+    with writing_to(output):
+        output.mkdir(parents=True, exist_ok=True)  # an hour of scoring comes before the first file
+    films, unreadable = load_films(cases, card.input_spec, advance)
+    judged = Judged(part, films)
+    appraisal = write_evaluation(
+        model, judged, output, device, title=f"{card.name} {card.version} on {source_name(data)}"
+    )
+    write_unreadable(unreadable, output)
+    return appraisal, unreadable
+
+
+def write_evaluation(
+    model: Path,
+    judged: Judged,
+    output: Path,
+    device: torch.device,
+    *,
+    title: str,
+    history: History | None = None,
+    audit: Audit | None = None,
+    training: Films | None = None,
+) -> Appraisal:
+    """Score films, and write `metrics.json`, `scores.csv` and the report with its figures.
+
+    Args:
+        model: version directory.
+        judged: the films.
+        output: folder.
+        device: where to score.
+        title: of the report.
+        history: of the run that made the model.
+        audit: of the data that it was made from.
+        training: films of other patients, for the floor's nearest neighbour.
+
+    Raises:
+        ModelError: if the model is damaged.
+        DataError: if the model's answer on a film is no number.
+        OutputError: if something cannot be written.
+    """
+    card, films = load_card(model), judged.films
+    network = load_network(model, card).to(device)
+    logits = evaluate(network, films.pixels, device, card.input_spec.size, mixed=False)
+    inputs = ReportInputs(
+        title=title,
+        cases=judged.cases,
+        appraisal=appraise(logits, films, card.operating_point, training),
+        films=films,
+        logits=logits,
+        point=card.operating_point,
+        description=card.description,
+        card=card,
+        history=history,
+        audit=audit,
+        maps=lambda rows: activation_maps(network, films.pixels[rows], device),
+    )
+    with writing_to(output):
+        (output / METRICS_NAME).write_text(inputs.appraisal.model_dump_json(indent=2) + "\n")
+        _write_scores(output / SCORES_NAME, films, logits, card.operating_point)
+        write_report(output, inputs)
+    return inputs.appraisal
+
+
+def evaluated_part(data: Path, split: str | None = None) -> tuple[str, list[Case]]:
+    """List the films that a model is judged on, and name them.
+
+    Args:
+        data: class folders, a CSV manifest or an archive.
+        split: part of divided data; by default `test`, or the only one there is.
+
+    Raises:
+        DataError: if the data cannot be used, have no such part, or have several and none is `test`.
+    """
+    parts = find_parts(data)
+    named = split or ("test" if "test" in parts else next(iter(parts)))
+    if named not in parts or (split is None and named != "test" and len(parts) > 1):
+        raise DataError(f"{data} is divided into {', '.join(parts)}: name one of these with --split")
+    return f"{source_name(data)}, part {named}" if len(parts) > 1 else source_name(data), parts[named]
 
 
 def judge_promotion(
@@ -80,7 +163,7 @@ def judge_promotion(
     cards = [load_card(champion), load_card(challenger)]
     if cards[0].input_spec.sha256 != cards[1].input_spec.sha256:
         raise DataError("the two models prepare films differently; compare them on scores of their own evaluations")
-    films, unreadable = load_films(find_cases(data, _evaluated_split(data)), cards[0].input_spec)
+    films, unreadable = load_films(evaluated_part(data)[1], cards[0].input_spec)
     if unreadable:
         raise DataError(f"{len(unreadable)} films cannot be read, first: {unreadable[0].name}; mend the locked set")
     output.mkdir(parents=True, exist_ok=True)
@@ -100,18 +183,25 @@ def score(model: Path, card: ModelCard, films: Films, device: torch.device) -> N
     return evaluate(network, films.pixels, device, card.input_spec.size, mixed=False)
 
 
-def _evaluated_split(data: Path) -> str | None:
-    return "test" if data.is_dir() else None
+def activation_maps(network: Network, pixels: NDArray[np.uint8], device: torch.device) -> NDArray[np.float32]:
+    """Compute where a network sees evidence on a few films.
+
+    Args:
+        network: on the device, ready to score.
+        pixels: uint8 (n, size, size).
+        device: where the network lies.
+
+    Returns:
+        float32 (n, h, w), in units of the logit.
+    """
+    with torch.inference_mode():
+        maps: NDArray[np.float32] = network(torch.from_numpy(pixels).to(device))[1].cpu().numpy()
+    return maps
 
 
 def _write_scores(path: Path, films: Films, logits: NDArray[np.float32], point: OperatingPoint) -> None:
     rows = zip(films.names.tolist(), films.labels.tolist(), logits.tolist(), strict=True)
-    table = [(name, label, logit, point.probability(logit)) for name, label, logit in rows]
-    _write_table(path, ("path", "label", "logit", "probability"), table)
-
-
-def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(header)
-        table.writerows(rows)
+        table.writerow(("path", "label", "logit", "probability"))
+        table.writerows((name, label, logit, point.probability(logit)) for name, label, logit in rows)

@@ -5,13 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score, roc_curve
 
-from training.evaluation import (
-    auc,
-    delong_interval,
-    expected_calibration_error,
-    measure,
-    specificity_at,
-)
+from training.errors import DataError
+from training.evaluation import auc, measure, specificity_at
 from worker.model.artifact import OperatingPoint, default_directory, load_card
 
 
@@ -74,19 +69,6 @@ def test_intervals_hold_their_figures_and_count_patients(
     assert high_4 - low_4 == pytest.approx(high - low, rel=0.3)
 
 
-def test_delong_covers_the_true_area() -> None:
-    """Over 300 draws of a known distribution about 95 % of the intervals contain its area."""
-    dice = np.random.default_rng(6)
-    labels = np.repeat([0, 1], 60)
-    true_area = 0.760249938906523  # normal distribution function at 1 / sqrt(2)
-    covered = 0
-    for _ in range(300):
-        interval = delong_interval((dice.normal(size=120) + labels).astype(np.float32), labels)
-        assert interval is not None
-        covered += interval[0] <= true_area <= interval[1]
-    assert 0.91 <= covered / 300 <= 0.99
-
-
 def test_one_class_gives_null_and_no_invented_figure(point: OperatingPoint) -> None:
     """Without negatives there is no AUC and no specificity."""
     metrics = measure(np.ones(4, np.float32), np.ones(4, np.int64), np.array(list("abcd")), point, replicates=10)
@@ -95,8 +77,55 @@ def test_one_class_gives_null_and_no_invented_figure(point: OperatingPoint) -> N
     assert auc(np.zeros(2, np.float32), np.zeros(2, np.int64)) is None
 
 
-def test_calibration_error_is_the_distance_between_shown_and_seen() -> None:
-    """Shown 0.9 and seen half the time is an error of 0.4; shown 0.5 there is none."""
-    labels = np.array([0, 1] * 50)
-    assert expected_calibration_error(np.full(100, 0.9), labels) == pytest.approx(0.4)
-    assert expected_calibration_error(np.full(100, 0.5), labels) == pytest.approx(0.0)
+def test_a_missed_film_is_a_missed_patient(point: OperatingPoint) -> None:
+    """Of two patients with two positive films each, one has a missed one: half of the patients, 3 of 4 films."""
+    logits, patients = np.array([1, 1, 1, -1, -1], np.float32), np.array(["a", "a", "b", "b", "c"])
+    metrics = measure(logits, np.array([1, 1, 1, 1, 0]), patients, point, replicates=10)
+    assert (metrics.positive_patients, metrics.patient_sensitivity, metrics.sensitivity) == (2, 0.5, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "collapsed"),
+    [([-1, -1, -2], [1, 1, 0], True), ([1, -1, -2], [1, 1, 0], False), ([-1, -1, -2], [0, 0, 0], False)],
+    ids=["nothing found", "one found", "nothing to find"],
+)
+def test_finding_nothing_is_class_collapse(
+    point: OperatingPoint, logits: list[float], labels: list[int], *, collapsed: bool
+) -> None:
+    """Zero true positives count as collapse only where there are positives."""
+    patients = np.array(["a", "b", "c"])
+    metrics = measure(np.array(logits, np.float32), np.array(labels), patients, point, replicates=10)
+    assert metrics.class_collapse is collapsed
+
+
+def test_where_nothing_is_missed_the_shown_interval_still_has_a_width(point: OperatingPoint) -> None:
+    """The bootstrap of 100 % knows no doubt; the interval that is shown does."""
+    logits, patients = np.array([1, 1, 1, -1, 1], np.float32), np.array(list("abcde"))
+    metrics = measure(logits, np.array([1, 1, 1, 0, 0]), patients, point, replicates=50)
+    assert metrics.intervals["sensitivity"] == (1, 1)
+    assert metrics.interval_of("sensitivity") == metrics.intervals["sensitivity_exact"]
+    assert metrics.intervals["sensitivity_exact"][0] < 0.4
+    assert metrics.interval_of("specificity") == metrics.intervals["specificity"]
+    assert metrics.predictive_values[0].npv_range[0] < 1  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_an_answer_that_is_no_number_stops_it(point: OperatingPoint, wrong: float) -> None:
+    """It says how many, which is the first, and what to do."""
+    logits = np.array([0.5, wrong, wrong], np.float32)
+    with pytest.raises(DataError, match=r"on 2 of 3 films, the first is film 2; .* earlier checkpoint"):
+        measure(logits, np.array([1, 0, 1]), np.array(list("abc")), point)
+
+
+def test_equal_logits_are_worth_nothing(point: OperatingPoint) -> None:
+    """The same answer everywhere is an area of a half, and every positive film found costs every negative one."""
+    labels = np.array([0, 1] * 30)
+    metrics = measure(np.ones(60, np.float32), labels, np.arange(60).astype(str), point, replicates=20)
+    assert (metrics.auc, metrics.sensitivity, metrics.specificity) == (0.5, 1, 0)
+    assert metrics.specificity_at_sensitivity == {"0.95": 0, "0.98": 0, "0.99": 0}
+
+
+def test_a_single_film_is_measured(point: OperatingPoint) -> None:
+    """What one film cannot give is null; the rest is there."""
+    metrics = measure(np.ones(1, np.float32), np.ones(1, np.int64), np.array(["a"]), point, replicates=10)
+    assert (metrics.n, metrics.auc, metrics.sensitivity, metrics.predictive_values) == (1, None, 1, ())

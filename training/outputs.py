@@ -1,0 +1,23 @@
+"""Writing results, and saying in one line when they cannot be written."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from training.errors import OutputError
+
+
+@contextmanager
+def writing_to(output: Path) -> Iterator[None]:
+    """Run code that writes into a folder and reads nothing.
+
+    Raises:
+        OutputError: if it cannot write.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {error.filename or output} ({error.strerror or error}); "
+            "make room or name another folder with --output, and run it again"
+        ) from None
