@@ -12,6 +12,8 @@ from training.films import Films
 from training.thresholds import balanced_threshold, certify, conformal_risk_control, patient_scores
 from worker.model.artifact import OperatingPoint
 
+_TARGET, _CONFIDENCE = 0.98, 0.95  # asked for where the model itself promises nothing
+
 
 class Threshold(BaseModel):
     """A threshold and what it gives on the films that are judged.
@@ -35,7 +37,7 @@ class Threshold(BaseModel):
 
 
 def thresholds_of(logits: NDArray[np.float32], films: Films, point: OperatingPoint) -> tuple[Threshold, ...]:
-    """Put the model's own threshold beside those that these films would choose for the same target.
+    """Put the model's own threshold beside those that these films would choose for the same target; 0.98 without one.
 
     All but the first look at the very films that they are measured on and so flatter themselves.
 
@@ -45,7 +47,7 @@ def thresholds_of(logits: NDArray[np.float32], films: Films, point: OperatingPoi
         point: the model's own.
     """
     scores = patient_scores(logits, films.labels, films.patients)
-    target, confidence = point.target_sensitivity, point.confidence
+    target, confidence = point.target_sensitivity or _TARGET, point.confidence or _CONFIDENCE
     promised = f"certified sensitivity {target:g} at {confidence:g} confidence"
     rules: dict[str, Callable[[], float]] = {
         promised: lambda: certify(scores, target=target, confidence=confidence).threshold_logit,
