@@ -222,7 +222,8 @@ def _tell_appraisal(found: Appraisal, output: Path) -> None:
     }
     shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None)
     typer.echo(f"{found.n} films, {found.positives} positive: {shown} (written to {output})")
-    typer.echo("\n".join(found.floor.lines()))
+    for line in found.floor.lines():
+        typer.echo(line)
     if found.class_collapse:
         _tell(collapse_line(found))
 

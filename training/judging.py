@@ -159,6 +159,7 @@ def judge_promotion(
     Raises:
         ModelError: if a model is damaged.
         DataError: if the data cannot be used, or a film cannot be read.
+        OutputError: if something cannot be written.
     """
     cards = [load_card(champion), load_card(challenger)]
     if cards[0].input_spec.sha256 != cards[1].input_spec.sha256:
@@ -166,14 +167,16 @@ def judge_promotion(
     films, unreadable = load_films(evaluated_part(data)[1], cards[0].input_spec)
     if unreadable:
         raise DataError(f"{len(unreadable)} films cannot be read, first: {unreadable[0].name}; mend the locked set")
-    output.mkdir(parents=True, exist_ok=True)
     opened = {"opened_at": judged_at.isoformat(), "cases_sha256": films.sha256, "models": [c.sha256 for c in cards]}
-    with (output / LEDGER_NAME).open("a", encoding="utf-8") as ledger:
-        ledger.write(json.dumps(opened) + "\n")
+    with writing_to(output):
+        output.mkdir(parents=True, exist_ok=True)
+        with (output / LEDGER_NAME).open("a", encoding="utf-8") as ledger:
+            ledger.write(json.dumps(opened) + "\n")
     before = Contender(cards[0], score(champion, cards[0], films, device))
     after = Contender(cards[1], score(challenger, cards[1], films, device))
     promotion = compare(before, after, films, judged_at=judged_at)
-    (output / PROMOTION_NAME).write_text(promotion.model_dump_json(indent=2) + "\n")
+    with writing_to(output):
+        (output / PROMOTION_NAME).write_text(promotion.model_dump_json(indent=2) + "\n")
     return promotion
 
 

@@ -68,6 +68,7 @@ def test_a_manifest_of_one_class_is_judged_as_far_as_it_goes(manifest: Path, tmp
     """No area, no floor; sensitivity by film and by patient, groups, and the report are there."""
     result = _evaluate(manifest, tmp_path)
     assert result.exit_code == 0, result.output
+    assert result.stdout.count("\n") == 1
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert (metrics["n"], metrics["positives"], metrics["positive_patients"]) == (6, 6, 3)
     assert (metrics["auc"], metrics["specificity"], metrics["floor"]["areas"]) == (None, None, {})
