@@ -80,6 +80,10 @@ def test_a_smoke_run_learns_and_publishes(name: str, data: Path, tmp_path: Path,
     assert engine.card.architecture == recipe.architecture
     assert engine.card.operating_point.promises == (recipe.threshold == "certified")
     assert np.isfinite(scores.logits).all()
+    page = (tmp_path / "report.html").read_text()
+    assert "history" in page
+    assert recipe.name in page
+    assert json.loads((tmp_path / "metrics.json").read_text())["n"] == sum(1 for _ in (tmp_path / "scores.csv").open()) - 1
     assert scores.activation_maps.shape[1:] == ((14, 14) if name == "baseline-cnn" else (7, 7))
 
 
