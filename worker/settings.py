@@ -67,7 +67,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CXR_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
-    data_dir: Path = Field(default=Path("cxr-triage-data"), description="Folder of spool, database and broker files.")
+    data_dir: Path = Field(
+        default=Path("cxr-triage-data"), description="Folder of spool, models, database and broker files."
+    )
     database_url: SecretStr | None = Field(
         default=None, description="SQLAlchemy URL; by default an SQLite file under data_dir."
     )
@@ -130,6 +132,11 @@ class Settings(BaseSettings):
     def spool_dir(self) -> Path:
         """Where received objects lie."""
         return self.data_dir / "spool"
+
+    @property
+    def models_dir(self) -> Path:
+        """Where this host keeps the site's own models."""
+        return self.data_dir / "models"
 
     @property
     def broker_dir(self) -> Path:
