@@ -59,6 +59,28 @@ class DicomDestination(_Section):
     timeout_seconds: float = Field(default=30, gt=0, description="Longest wait for each answer of the peer.")
 
 
+class RetrainingSettings(_Section):
+    """Continuing from the model in service on newly labelled films; nothing is ever promoted by it."""
+
+    at: str | None = Field(
+        default=None,
+        pattern=r"^((mon|tue|wed|thu|fri|sat|sun) )?([01]\d|2[0-3]):[0-5]\d$",
+        description="When beat starts it, UTC: `02:30`, or `sat 02:30`; empty: never.",
+    )
+    data: Path | None = Field(default=None, description="Manifest of newly labelled films.")
+    old: Path | None = Field(default=None, description="Films of earlier trainings, mixed in against forgetting.")
+    locked: Path | None = Field(default=None, description="Locked films that judge the new model.")
+    output: Path | None = Field(default=None, description="Folder for the new model and its promotion.json.")
+    site: Name | None = Field(default=None, description="Short name of the site; becomes part of the version.")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        missing = [name for name in ("data", "old", "locked", "output") if getattr(self, name) is None]
+        if self.at is not None and missing:
+            raise ValueError(f"at needs {', '.join(missing)}, too")
+        return self
+
+
 Destination = Annotated[FolderDestination | DicomDestination, Field(discriminator="kind")]
 
 
@@ -101,6 +123,9 @@ class Settings(BaseSettings):
     )
     log_json: bool = Field(default=True, description="Log lines as JSON; false: for people.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least log level.")
+    retraining: RetrainingSettings = Field(
+        default=RetrainingSettings(), description="Continuing from the model in service on new films."
+    )
     listener: ListenerSettings = Field(default=ListenerSettings(), description="The DICOM listener.")
     destinations: tuple[Destination, ...] | None = Field(
         default=None, description="Where results go; by default the folder `flags` under data_dir."
