@@ -85,7 +85,7 @@ class _Frozen(BaseModel):
 
 
 class ModelReference(_Frozen):
-    """The model that a result speaks for; `sha256` is the hash of its canonical card.json."""
+    """A model; `sha256` is the hash of its canonical card.json."""
 
     name: str
     version: str
@@ -119,7 +119,8 @@ class Prediction(_Frozen):
 class Flag(_Frozen):
     """One screening result as it leaves the service; the JSON flag of every destination.
 
-    The JSON Schema is `worker/delivery/flag.schema.json`.
+    `model` is the one that gave the newest score, or the one in service where nothing was scored. The JSON Schema is
+    `worker/delivery/flag.schema.json`.
     """
 
     schema_: Literal["cxr-triage/flag/1"] = Field(default="cxr-triage/flag/1", alias="schema")

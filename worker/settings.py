@@ -65,7 +65,7 @@ class RetrainingSettings(_Section):
     at: str | None = Field(
         default=None,
         pattern=r"^((mon|tue|wed|thu|fri|sat|sun) )?([01]\d|2[0-3]):[0-5]\d$",
-        description="When beat starts it, UTC: `02:30`, or `sat 02:30`; empty: never.",
+        description="When beat starts `cxr-train refresh`, UTC: `02:30`, or `sat 02:30`; empty: never.",
     )
     data: Path | None = Field(default=None, description="Manifest of newly labelled films.")
     old: Path | None = Field(default=None, description="Films of earlier trainings, mixed in against forgetting.")
