@@ -89,3 +89,16 @@ def test_what_nothing_was_scored_of_is_said_once_across_a_change(database: Datab
     assert state(database, Speaker(champion, (FOLDER,), shadow=False).state_conclusion)
     assert not state(database, late.state_conclusion)
     assert [models(flag)[0] for flag in flags(database)] == ["1.0.0", "1.0.0"]
+
+
+def test_a_study_is_overdue_once_although_another_model_scored_meanwhile(
+    database: Database, newer: RegisteredModel
+) -> None:
+    """Two sweeps found it; between their words the new model scored one of its films, and one still waits."""
+    receive(database, incoming("2.25.13"))
+    speaker = Speaker(newer, (FOLDER,), shadow=False)
+    assert state(database, speaker.state_overdue)
+    prepare(database, "2.25.12")
+    score_everything(database, newer, at=NOW + MINUTE)
+    assert not state(database, speaker.state_overdue)
+    assert [models(flag)[0] for flag in flags(database)] == ["1.0.0"]
