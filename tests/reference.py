@@ -80,11 +80,16 @@ def reasons() -> str:
 
 def commands() -> str:
     """Every command of cxr-triage with its one-line help."""
-    group = typer.main.get_command(app)
-    return _table(
-        ("command", "what it does"),
-        ((f"`cxr-triage {name}`", command.get_short_help_str(200)) for name, command in sorted(group.commands.items())),
-    )
+    return _table(("command", "what it does"), _commands("cxr-triage", typer.main.get_command(app)))
+
+
+def _commands(name: str, command: Any) -> Iterator[tuple[str, str]]:
+    commands = getattr(command, "commands", None)
+    if commands is None:
+        yield f"`{name}`", command.get_short_help_str(200)
+        return
+    for word, inner in sorted(commands.items()):
+        yield from _commands(f"{name} {word}", inner)
 
 
 def transfer_syntaxes() -> str:

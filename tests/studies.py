@@ -30,7 +30,7 @@ from worker.domain import (
 from worker.model.judgement import FrameJudgement
 from worker.repository.claims import ClaimPolicy, claim
 from worker.repository.intake import IncomingImage, Receipt, record_image
-from worker.repository.model_versions import Champion, put_shipped_model_in_service
+from worker.repository.model_versions import RegisteredModel, put_shipped_model_in_service
 from worker.repository.preparation import ImageWork, Preparation, finish_image
 from worker.repository.results import add_result, lock_study
 from worker.repository.scoring import FrameScore, finish_frames
@@ -119,14 +119,14 @@ def frame_score(score_id: int, *, flagged: bool = False, strange: bool = False) 
     return FrameScore(score_id, judgement, b"\0" * 98)
 
 
-def put_in_service(database: Database, model: ModelReference = MODEL) -> Champion:
+def put_in_service(database: Database, model: ModelReference = MODEL) -> RegisteredModel:
     """Make a model the champion."""
     with database.begin() as session:
         return put_shipped_model_in_service(session, model, NOW)
 
 
 def score_everything(
-    database: Database, champion: Champion, *, flagged: Collection[str] = (), at: datetime = NOW
+    database: Database, champion: RegisteredModel, *, flagged: Collection[str] = (), at: datetime = NOW
 ) -> None:
     """Score every frame that waits; those of the named films come out over the threshold."""
     with database.begin() as session:
@@ -181,7 +181,7 @@ def result(study: str = STUDY, *, revision: int = 1, flagged: bool = False, comp
 
 def say(
     database: Database,
-    champion: Champion,
+    champion: RegisteredModel,
     flag: Flag,
     *,
     stage: Stage = Stage.COMPLETE,

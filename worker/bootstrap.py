@@ -4,7 +4,7 @@ import os
 
 from worker.db import Database
 from worker.queues import Wake
-from worker.repository.model_versions import Champion
+from worker.repository.model_versions import RegisteredModel
 from worker.schema import require_current
 from worker.service import Service
 from worker.settings import Settings
@@ -27,7 +27,7 @@ def build_service(settings: Settings, wake: Wake) -> Service:
     return Service(settings=settings, database=database, wake=wake)
 
 
-def build_speaker(service: Service, champion: Champion) -> Speaker:
+def build_speaker(service: Service, champion: RegisteredModel) -> Speaker:
     """Say results for the model in service, to the configured destinations."""
     settings = service.settings
     return Speaker(champion, settings.effective_destinations, shadow=settings.shadow)

@@ -1,23 +1,24 @@
 """Composing the score step; the only composition that loads torch."""
 
-import numpy as np
-
 from worker.bootstrap import build_speaker
-from worker.champion import find_champion
-from worker.inference import load_engine
+from worker.champion import InstalledChampion
+from worker.errors import ModelError
+from worker.inference import load_engine, require_self_test
 from worker.scoring import Scorer
 from worker.service import Service
 
 
-def build_scorer(service: Service) -> Scorer:
-    """Load the model in service and warm it up, so that the first study waits no longer than the second.
+def build_scorer(service: Service, installed: InstalledChampion) -> Scorer:
+    """Load a model and ask it for a known answer, which also warms it up for the first study.
 
     Raises:
-        ConfigurationError: if no model is in service, or the device is not there.
-        ModelError: if the model's files are damaged.
+        ConfigurationError: if the device is not there.
+        ModelError: if the model's files are damaged, it does not fit on the device, or its answer is another one.
     """
-    installed = find_champion(service.database)
-    engine = load_engine(installed.directory, device=service.settings.device)
-    size = installed.card.input_spec.size
-    engine.score(np.zeros((1, size, size), np.uint8))
+    try:
+        engine = load_engine(installed.directory, device=service.settings.device)
+        require_self_test(engine)
+    except (MemoryError, RuntimeError) as error:  # RuntimeError: whatever CUDA says, out of memory included
+        cause = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelError(f"{installed.directory} cannot be run on device {service.settings.device}: {cause}") from error
     return Scorer(service, engine, build_speaker(service, installed.champion))

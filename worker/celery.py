@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A worker worker -Q prepare|score|deliver` and `celery -A worker beat`.
+"""The Celery application: `celery -A worker worker -Q prepare|score|deliver|train` and `celery -A worker beat`.
 
 Tasks are known by name; a worker imports only the task modules of the queues it consumes, so that torch is loaded
 where `score` is served and nowhere else.
@@ -10,15 +10,17 @@ from typing import Any
 
 import structlog
 from celery import Celery, signals
+from celery.schedules import crontab
 from kombu import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 
 from worker import embedded_broker
 from worker.observability import configure_logging
-from worker.queues import SWEEP, Queue, task_name
+from worker.queues import SWEEP, TRAIN, Queue, task_name
 from worker.settings import Settings, load_settings
 
 BROKER_TIMEOUT_SECONDS = 2
+TRAIN_WITHIN_SECONDS = 3600  # else it starts in the middle of a working day
 
 _log = structlog.get_logger()
 
@@ -42,7 +44,7 @@ def celery_settings() -> dict[str, Any]:
         "task_serializer": "json",
         "result_serializer": "json",
         "task_ignore_result": True,
-        "task_queues": [KombuQueue(queue.value) for queue in Queue],
+        "task_queues": [KombuQueue(name) for name in (*Queue, TRAIN)],
         "task_default_queue": Queue.DELIVER.value,
         "task_create_missing_queues": False,
         "worker_prefetch_multiplier": 1,
@@ -54,14 +56,26 @@ def celery_settings() -> dict[str, Any]:
         "broker_connection_max_retries": None,
         "beat_scheduler": "celery.beat:Scheduler",  # the default keeps its state in a pickle
         "beat_max_loop_interval": settings.sweep_seconds,
-        "beat_schedule": {
-            SWEEP: {
-                "task": task_name(SWEEP),
-                "schedule": settings.sweep_seconds,
-                "options": {"queue": Queue.DELIVER.value, "expires": 10 * settings.sweep_seconds},
-            }
-        },
+        "beat_schedule": _schedule(settings),
     }
+
+
+def _schedule(settings: Settings) -> dict[str, Any]:
+    sweep = {
+        "task": task_name(SWEEP),
+        "schedule": settings.sweep_seconds,
+        "options": {"queue": Queue.DELIVER.value, "expires": 10 * settings.sweep_seconds},
+    }
+    if settings.retraining.at is None:
+        return {SWEEP: sweep}
+    days, _, time = settings.retraining.at.rpartition(" ")
+    hour, minute = time.split(":")
+    train = {
+        "task": task_name(TRAIN),
+        "schedule": crontab(minute=minute, hour=hour, day_of_week=days or "*"),
+        "options": {"queue": TRAIN, "expires": TRAIN_WITHIN_SECONDS},
+    }
+    return {SWEEP: sweep, TRAIN: train}
 
 
 def _broker(settings: Settings) -> dict[str, Any]:
@@ -100,5 +114,6 @@ def _import_consumed_tasks(sender: Any, **_kwargs: Any) -> None:
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _look_for_work(sender: Any, **_kwargs: Any) -> None:
     """Find what waited while no worker was there; it also loads the model before the first study comes."""
-    for queue in sender.app.amqp.queues.consume_from:
-        wake(Queue(queue))
+    for queue in Queue:
+        if queue in sender.app.amqp.queues.consume_from:
+            wake(queue)

@@ -8,14 +8,21 @@ from worker.db import Database
 from worker.domain import ModelReference
 from worker.errors import ConfigurationError
 from worker.model.artifact import ModelCard, default_directory, load_card
-from worker.repository.model_versions import SHIPPED, Champion, champion, put_shipped_model_in_service
+from worker.repository.model_versions import (
+    RegisteredModel,
+    champion,
+    put_shipped_model_in_service,
+    registered_models,
+    succession,
+)
+from worker.service import Service
 
 
 @dataclass(frozen=True, slots=True)
 class InstalledChampion:
-    """The model in service, found and checked on this host."""
+    """A model that is or was in service, found and checked on this host."""
 
-    champion: Champion
+    champion: RegisteredModel
     card: ModelCard
     directory: Path
 
@@ -26,13 +33,17 @@ def put_shipped_model_in_place(database: Database, now: datetime) -> None:
     Raises:
         ModelError: if the shipped model is damaged.
     """
-    card = load_card(default_directory())
-    reference = ModelReference(name=card.name, version=card.version, sha256=card.sha256)
+    reference = reference_of(load_card(default_directory()))
     with database.begin() as session:
         put_shipped_model_in_service(session, reference, now)
 
 
-def champion_in_service(database: Database) -> Champion:
+def reference_of(card: ModelCard) -> ModelReference:
+    """Return how results name the model of a card."""
+    return ModelReference(name=card.name, version=card.version, sha256=card.sha256)
+
+
+def champion_in_service(database: Database) -> RegisteredModel:
     """Return which model is in service; its files are not touched.
 
     Raises:
@@ -45,19 +56,29 @@ def champion_in_service(database: Database) -> Champion:
     return in_service
 
 
-def find_champion(database: Database) -> InstalledChampion:
+def predecessors(database: Database) -> list[RegisteredModel]:
+    """Return the models that rollbacks would lead to, the next one first."""
+    with database.read() as session:
+        known = {model.reference.sha256: model for model in registered_models(session)}
+        return [known[sha256] for sha256 in reversed(succession(session)[:-1])]
+
+
+def find_installed(service: Service, model: RegisteredModel) -> InstalledChampion:
+    """Return a registered model with its files on this host; reads them whole.
+
+    Raises:
+        ConfigurationError: if this host has none of them.
+        ModelError: if they are damaged.
+    """
+    installed = service.models.find(model.reference)
+    return InstalledChampion(model, installed.card, installed.directory)
+
+
+def find_champion(service: Service) -> InstalledChampion:
     """Return the model in service with its files; reads them whole.
 
     Raises:
-        ConfigurationError: if none is in service, or this host has another one.
-        ModelError: if its files are damaged.
+        ConfigurationError: if none is in service, or this host has no files of it.
+        ModelError: if they are damaged.
     """
-    in_service = champion_in_service(database)
-    directory = default_directory() if in_service.location == SHIPPED else Path(in_service.location)
-    card = load_card(directory)
-    if card.sha256 != in_service.reference.sha256:
-        raise ConfigurationError(
-            f"{directory} holds model {card.version}, in service is {in_service.reference.version}: "
-            "install the same version of cxr-triage on every host, then run `cxr-triage migrate`"
-        )
-    return InstalledChampion(in_service, card, directory)
+    return find_installed(service, champion_in_service(service.database))

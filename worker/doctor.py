@@ -65,7 +65,7 @@ class Doctor:
                 yield _attempt(f"destination {destination.name}", partial(self._echo, peer))
 
     def _model(self) -> str:
-        card = find_champion(self.service.database).card
+        card = find_champion(self.service).card
         return f"{card.name} {card.version} ({card.status})"
 
     def _spool(self) -> str:
@@ -85,8 +85,8 @@ class Doctor:
         film = secondary_capture(self_test_pixels(), study_instance_uid)
         started = time.monotonic()
         store(self._own_entity(), [film], calling_ae_title=self.calling_ae_title, timeout_seconds=ECHO_SECONDS)
-        logit = self._await_logit(study_instance_uid)
-        self._compare(logit, find_champion(self.service.database))
+        logit, model_version_id = self._await_score(study_instance_uid)
+        self._compare(logit, model_version_id, find_champion(self.service))
         return f"film scored in {time.monotonic() - started:.2f} s, logit {logit:.3f} as published"
 
     def _announce(self, study_instance_uid: str) -> None:
@@ -104,18 +104,18 @@ class Doctor:
                 )
             )
 
-    def _await_logit(self, study_instance_uid: str) -> float:
+    def _await_score(self, study_instance_uid: str) -> tuple[float, int]:
         end = time.monotonic() + self.patience
         while time.monotonic() < end:
-            logit = self._logit(study_instance_uid)
-            if logit is not None:
-                return logit
+            score = self._score(study_instance_uid)
+            if score is not None:
+                return score
             time.sleep(POLL_SECONDS)
         raise NotWellError(f"the film was not scored within {self.patience:g} s: are the prepare and score workers up?")
 
-    def _logit(self, study_instance_uid: str) -> float | None:
+    def _score(self, study_instance_uid: str) -> tuple[float, int] | None:
         statement = (
-            select(Image.state, Image.reason, Score.logit)
+            select(Image.state, Image.reason, Score.logit, Score.model_version_id)
             .join(Study)
             .outerjoin(Score, Score.image_id == Image.id)
             .where(Study.study_instance_uid == study_instance_uid)
@@ -124,9 +124,14 @@ class Doctor:
             row = session.execute(statement).one_or_none()
         if row is not None and row.state in {ImageState.FAILED, ImageState.OUT_OF_SCOPE}:
             raise NotWellError(f"the film came out {row.state}, reason {row.reason}: see the prepare worker's log")
-        return None if row is None else row.logit
+        return None if row is None or row.logit is None else (row.logit, row.model_version_id)
 
-    def _compare(self, logit: float, installed: InstalledChampion) -> None:
+    def _compare(self, logit: float, model_version_id: int, installed: InstalledChampion) -> None:
+        if model_version_id != installed.champion.id:
+            raise NotWellError(
+                f"the film was scored by another model than {installed.card.version}, which is in service: the score "
+                "host cannot load that one; see its log, and `cxr-triage models list` there"
+            )
         expected = installed.card.self_test
         if abs(logit - expected.logit) > expected.tolerance:
             raise NotWellError(

@@ -84,6 +84,14 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
+class ModelReference(_Frozen):
+    """A model; `sha256` is the hash of its canonical card.json."""
+
+    name: str
+    version: str
+    sha256: str
+
+
 class Prediction(_Frozen):
     """What is said of one frame; its first frame has number 1, as in DICOM.
 
@@ -92,6 +100,7 @@ class Prediction(_Frozen):
         logit: the network's output before the sigmoid.
         threshold: the probability at the operating point.
         threshold_logit: the logit at and above which the frame is flagged.
+        model: the model that scored the frame, where it is another one than the flag names.
     """
 
     sop_instance_uid: str | None
@@ -104,20 +113,14 @@ class Prediction(_Frozen):
     threshold: float | None = Field(default=None, ge=0, le=1)
     threshold_logit: float | None = None
     flagged: bool = False
-
-
-class ModelReference(_Frozen):
-    """The model that a result speaks for; `sha256` is the hash of its canonical card.json."""
-
-    name: str
-    version: str
-    sha256: str
+    model: ModelReference | None = None
 
 
 class Flag(_Frozen):
     """One screening result as it leaves the service; the JSON flag of every destination.
 
-    The JSON Schema is `worker/delivery/flag.schema.json`.
+    `model` is the one that gave the newest score, or the one in service where nothing was scored. The JSON Schema is
+    `worker/delivery/flag.schema.json`.
     """
 
     schema_: Literal["cxr-triage/flag/1"] = Field(default="cxr-triage/flag/1", alias="schema")

@@ -3,6 +3,7 @@
 TriageError
 ├── ConfigurationError       settings, database level or model directory; the operator must act
 ├── ModelError               a model artifact that is damaged, incomplete or of another shape
+├── PromotionError           a model that may not take the place of the one in service
 ├── TransientError           the same work may succeed later: the row goes back with a delay
 │   └── DeliveryRetryError
 └── PermanentError           the same work will fail again: the row is failed with its reason
@@ -20,6 +21,10 @@ class ConfigurationError(TriageError):
 
 class ModelError(TriageError):
     """A model artifact is damaged, incomplete or of another shape than its card says."""
+
+
+class PromotionError(TriageError):
+    """A model may not take the place of the one in service; the message says why and what to do."""
 
 
 class TransientError(TriageError):

@@ -1,5 +1,6 @@
 """Scoring prepared films with a model artifact; the only module of the service that runs the network."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dicom_io.phantom import self_test_pixels
 from worker.errors import ConfigurationError, ModelError
 from worker.model.artifact import ModelCard, load_card
 from worker.model.network import Network, load_network
@@ -80,6 +82,26 @@ def load_engine(directory: Path, *, device: str = "auto") -> Engine:
     where = _device(device)
     card = load_card(directory)
     return Engine(card, load_network(directory, card), load_scope(directory, card), where)
+
+
+def require_self_test(engine: Engine) -> None:
+    """Ask a model for its answer to the drawn phantom.
+
+    Raises:
+        ModelError: if it is not the one that the card states.
+    """
+    pixels, expected = self_test_pixels(), engine.card.self_test
+    if hashlib.sha256(pixels.tobytes()).hexdigest() != expected.pixels_sha256:
+        raise ModelError(
+            f"model {engine.card.version}: its self test is of another version of cxr-triage; publish it again"
+        )
+    logit = float(engine.score(pixels[np.newaxis]).logits[0])
+    if not abs(logit - expected.logit) <= expected.tolerance:  # so that no number is refused, too
+        raise ModelError(
+            f"model {engine.card.version} answers its self test with {logit:.3f} instead of {expected.logit:.3f}: the "
+            "weights are not those that the card was written for, or this host computes wrongly; publish the model "
+            "again, or take the host out of service"
+        )
 
 
 def _device(name: str) -> torch.device:

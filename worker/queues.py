@@ -16,10 +16,11 @@ class Queue(StrEnum):
 
 
 SWEEP = "sweep"  # a task of the deliver queue, sent by beat
+TRAIN = "train"  # a queue of its own and its task, sent by beat; nothing wakes it
 
 Wake = Callable[[Queue], None]
 
 
 def task_name(name: str) -> str:
-    """Return the Celery name of the task that serves a queue, or of the sweep."""
+    """Return the Celery name of the task that serves a queue, of the sweep, or of training."""
     return f"worker.{name}"

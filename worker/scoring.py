@@ -14,9 +14,13 @@ from dicom_io.reasons import Reason
 from worker.inference import Engine, Scores
 from worker.model.judgement import judge_frame
 from worker.queues import Queue
+from worker.repository.claims import release
+from worker.repository.model_versions import is_champion
+from worker.repository.preparation import prepare_again
 from worker.repository.scoring import FrameScore, FrameWork, claim_frames, fail_frames, finish_frames
 from worker.service import Service
 from worker.stating import Speaker
+from worker.tables import Score
 
 _log = structlog.get_logger()
 
@@ -39,17 +43,22 @@ class Scorer:
             return False
         films = [self._film(frame) for frame in work]
         ready = [(frame, film) for frame, film in zip(work, films, strict=True) if film is not None]
-        missing = [frame.score_id for frame, film in zip(work, films, strict=True) if film is None]
+        damaged = [
+            frame.score_id for frame, film in zip(work, films, strict=True) if film is None and frame.pixels is not None
+        ]
+        unprepared = [frame.score_id for frame in work if frame.pixels is None]
         answers = self._score(ready) if ready else []
         scores = [score for score in answers if math.isfinite(score.judgement.logit)]
         nonsense = [score.score_id for score in answers if not math.isfinite(score.judgement.logit)]
         with self.service.database.begin() as session:
             told = self._finish(session, work, scores)
-        self._fail(missing, Reason.NOT_PREPARED)
+        self._fail(damaged, Reason.NOT_PREPARED)
         self._fail(nonsense, Reason.NO_SCORE)
+        self._give_back(unprepared)
         if told:
             self.service.wake(Queue.DELIVER)
-        _log.info("scored", frames=len(scores), missing=len(missing), nonsense=len(nonsense), told=told)
+        counts = {"damaged": len(damaged), "unprepared": len(unprepared), "nonsense": len(nonsense)}
+        _log.info("scored", frames=len(scores), told=told, **counts)
         return True
 
     def _claim(self) -> list[FrameWork]:
@@ -86,6 +95,21 @@ class Scorer:
             return
         with self.service.database.begin() as session:  # of its own, so that each takes its studies in one order
             fail_frames(session, score_ids, reason, self.service.now())
+
+    def _give_back(self, score_ids: Sequence[int]) -> None:
+        """Have films prepared for this model that were prepared for another one's input.
+
+        While another model is in service, which this host could not load, nobody prepares for this one: they wait.
+        """
+        if not score_ids:
+            return
+        now, policy = self.service.now(), self.service.image_policy
+        with self.service.database.begin() as session:
+            if is_champion(session, self.speaker.champion):
+                prepare_again(session, score_ids, now=now, policy=policy)
+                return
+            for score_id in score_ids:
+                release(session, Score, score_id, "waits for its model", now=now, policy=policy, counted=False)
 
     def _finish(self, session: Session, work: Sequence[FrameWork], scores: Sequence[FrameScore]) -> int:
         now = self.service.now()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from dicom_io.spool import Spool
 from worker.db import Database
+from worker.model_store import ModelStore
 from worker.queues import Wake
 from worker.repository.claims import ClaimPolicy
 from worker.settings import Settings
@@ -41,6 +42,11 @@ class Service:
     def spool(self) -> Spool:
         """Where received objects lie."""
         return Spool(self.settings.spool_dir, min_free_bytes=self.settings.min_free_bytes)
+
+    @property
+    def models(self) -> ModelStore:
+        """Where the files of the site's own models lie."""
+        return ModelStore(self.settings.models_dir)
 
     def _policy(self, max_attempts: int) -> ClaimPolicy:
         return ClaimPolicy(

@@ -59,6 +59,28 @@ class DicomDestination(_Section):
     timeout_seconds: float = Field(default=30, gt=0, description="Longest wait for each answer of the peer.")
 
 
+class RetrainingSettings(_Section):
+    """Continuing from the model in service on newly labelled films; nothing is ever promoted by it."""
+
+    at: str | None = Field(
+        default=None,
+        pattern=r"^((mon|tue|wed|thu|fri|sat|sun) )?([01]\d|2[0-3]):[0-5]\d$",
+        description="When beat starts `cxr-train refresh`, UTC: `02:30`, or `sat 02:30`; empty: never.",
+    )
+    data: Path | None = Field(default=None, description="Manifest of newly labelled films.")
+    old: Path | None = Field(default=None, description="Films of earlier trainings, mixed in against forgetting.")
+    locked: Path | None = Field(default=None, description="Locked films that judge the new model.")
+    output: Path | None = Field(default=None, description="Folder for the new model and its promotion.json.")
+    site: Name | None = Field(default=None, description="Short name of the site; becomes part of the version.")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        missing = [name for name in ("data", "old", "locked", "output") if getattr(self, name) is None]
+        if self.at is not None and missing:
+            raise ValueError(f"at needs {', '.join(missing)}, too")
+        return self
+
+
 Destination = Annotated[FolderDestination | DicomDestination, Field(discriminator="kind")]
 
 
@@ -67,7 +89,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CXR_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
-    data_dir: Path = Field(default=Path("cxr-triage-data"), description="Folder of spool, database and broker files.")
+    data_dir: Path = Field(
+        default=Path("cxr-triage-data"), description="Folder of spool, models, database and broker files."
+    )
     database_url: SecretStr | None = Field(
         default=None, description="SQLAlchemy URL; by default an SQLite file under data_dir."
     )
@@ -99,6 +123,9 @@ class Settings(BaseSettings):
     )
     log_json: bool = Field(default=True, description="Log lines as JSON; false: for people.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least log level.")
+    retraining: RetrainingSettings = Field(
+        default=RetrainingSettings(), description="Continuing from the model in service on new films."
+    )
     listener: ListenerSettings = Field(default=ListenerSettings(), description="The DICOM listener.")
     destinations: tuple[Destination, ...] | None = Field(
         default=None, description="Where results go; by default the folder `flags` under data_dir."
@@ -130,6 +157,11 @@ class Settings(BaseSettings):
     def spool_dir(self) -> Path:
         """Where received objects lie."""
         return self.data_dir / "spool"
+
+    @property
+    def models_dir(self) -> Path:
+        """Where this host keeps the site's own models."""
+        return self.data_dir / "models"
 
     @property
     def broker_dir(self) -> Path:

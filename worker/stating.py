@@ -9,24 +9,35 @@ from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
 from worker.delivery.routing import wants
-from worker.domain import Flag, Origin, PriorityReason, Stage
-from worker.repository.model_versions import Champion
-from worker.repository.results import add_result, image_outcomes, last_result_uid, lock_study
+from worker.domain import Flag, ModelReference, Origin, PriorityReason, Stage
+from worker.repository.model_versions import RegisteredModel
+from worker.repository.results import (
+    add_result,
+    image_outcomes,
+    last_result_uid,
+    last_scoring_model,
+    lock_study,
+    was_said,
+)
 from worker.settings import Destination
 from worker.tables import Study
-from worker.triage import Verdict, judge
+from worker.triage import Verdict, judge, name_other_models
 
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """For which model, and to whom, results are said.
+    """To whom results are said, and for which model where nothing was scored.
+
+    A result names the model of its newest score; a frame that another model scored names that one, and the result
+    warns of it.
 
     Attributes:
+        champion: the model in service.
         destinations: where results may go; routing picks among them.
         shadow: screen and store, but send nothing.
     """
 
-    champion: Champion
+    champion: RegisteredModel
     destinations: Sequence[Destination]
     shadow: bool
 
@@ -43,6 +54,8 @@ class Speaker:
         study = lock_study(session, study_id)
         if _judge(session, study, overdue=False).reason is not Reason.PENDING:  # done between the search and the lock
             return False
+        if was_said(session, study, Stage.OVERDUE):
+            return False
         return self._state(session, study, _judge(session, study, overdue=True), Stage.OVERDUE, now)
 
     def state_conclusion(self, session: Session, study_id: int, now: datetime) -> bool:
@@ -54,12 +67,18 @@ class Speaker:
         return self._state(session, study, verdict, Stage.COMPLETE, now)
 
     def _state(self, session: Session, study: Study, verdict: Verdict, stage: Stage, now: datetime) -> bool:
-        flag = self._flag(session, study, verdict, stage, now)
+        model = last_scoring_model(session, study.id)
+        if model is None and was_said(session, study, stage):  # the key of results does not see it for another model
+            return False
+        model = model or self.champion
+        flag = self._flag(session, study, name_other_models(verdict, model.reference), stage, now, model.reference)
         destinations = () if study.synthetic else self.destinations
         names = [d.name for d in destinations if wants(d, flag, in_scope=verdict.in_scope)]
-        return add_result(session, study, flag, stage, self.champion, names)
+        return add_result(session, study, flag, stage, model, names)
 
-    def _flag(self, session: Session, study: Study, verdict: Verdict, stage: Stage, now: datetime) -> Flag:
+    def _flag(
+        self, session: Session, study: Study, verdict: Verdict, stage: Stage, now: datetime, model: ModelReference
+    ) -> Flag:
         return Flag(
             result_uid=f"2.25.{uuid.uuid4().int}",  # PS3.5 B.2
             supersedes=last_result_uid(session, study.id),
@@ -75,7 +94,7 @@ class Speaker:
             finding=verdict.finding,
             warnings=verdict.warnings,
             images=verdict.predictions,
-            model=self.champion.reference,
+            model=model,
             created_at=now,
         )
 

@@ -21,6 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+IN_SERVICE = "model-in-service"  # the kind of event that tells of a change of the model
+
 UID = String(64)  # PS3.5 9.1
 SHA256 = String(64)
 Code = String(32)
@@ -31,6 +33,7 @@ _TO_PREPARE = text("state = 'received'")
 _TO_SCORE = text("scored_at IS NULL")
 _TO_DELIVER = text("state = 'pending'")
 _CHAMPION = text("champion")
+_MODEL_CHANGES = text("kind = 'model-in-service'")
 _MOST_URGENT = text("urgency DESC")
 
 
@@ -204,7 +207,10 @@ class Delivery(Claimable, Base):
 
 
 class ModelVersion(Base):
-    """A model that has been in service here; at most one is the champion."""
+    """A model that has been in service here; at most one is the champion.
+
+    `location` says who chose it: `default` follows the package, `site` is the site's own choice.
+    """
 
     __tablename__ = "model_versions"
 
@@ -234,4 +240,7 @@ class Event(Base):
     study_instance_uid: Mapped[str | None] = mapped_column(UID)
     detail: Mapped[dict[str, Any]]
 
-    __table_args__ = (Index("ix_events_study", "study_instance_uid", "id"),)
+    __table_args__ = (
+        Index("ix_events_study", "study_instance_uid", "id"),
+        Index("ix_events_models", "id", sqlite_where=_MODEL_CHANGES, postgresql_where=_MODEL_CHANGES),
+    )

@@ -4,13 +4,14 @@ Pure: no clock, no I/O. A priority only rises; nothing here can say "normal".
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dicom_io.reasons import Reason
 from worker.domain import (
     FINDING,
     WORKING_STATES,
     ImageState,
+    ModelReference,
     Prediction,
     Priority,
     PriorityReason,
@@ -64,6 +65,17 @@ def judge(outcomes: Sequence[ImageOutcome], *, raised: PriorityReason | None = N
         warnings=tuple(dict.fromkeys(warning for outcome in current for warning in outcome.warnings)),
         predictions=predictions,
         in_scope=bool(_in_scope(current)),
+    )
+
+
+def name_other_models(verdict: Verdict, model: ModelReference) -> Verdict:
+    """Leave the model only on frames that another one scored than the result names, and warn of each such model."""
+    others = [p.model for p in verdict.predictions if p.model is not None and p.model != model]
+    warnings = (f"scored in part by an earlier model: {m.name} {m.version} ({m.sha256})" for m in others)
+    return replace(
+        verdict,
+        warnings=tuple(dict.fromkeys((*verdict.warnings, *warnings))),
+        predictions=tuple(p.model_copy(update={"model": None}) if p.model == model else p for p in verdict.predictions),
     )
 
 

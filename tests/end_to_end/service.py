@@ -62,7 +62,7 @@ class RunningService:
     def kill_everything(self) -> None:
         """Send SIGKILL to every process of the service, the supervisor first, so that it restarts nothing."""
         assert self.process is not None
-        processes = [self.process.pid, *_descendants(self.process.pid)]
+        processes = [self.process.pid, *descendants(self.process.pid)]
         for process_id in processes:
             _kill(process_id)
         self.process.wait()
@@ -103,13 +103,14 @@ class RunningService:
         return accepts(self.port)
 
 
-def _descendants(process_id: int) -> list[int]:
+def descendants(process_id: int) -> list[int]:
+    """Every process that a process has started, and those that they have."""
     children = Path(f"/proc/{process_id}/task/{process_id}/children")
     try:
         direct = [int(word) for word in children.read_text().split()]
     except FileNotFoundError:
         return []
-    return [found for child in direct for found in (child, *_descendants(child))]
+    return [found for child in direct for found in (child, *descendants(child))]
 
 
 def _kill(process_id: int) -> None:

@@ -26,6 +26,7 @@ importlib.import_module(sys.argv[1])
         pytest.param("worker.tasks.prepare", SCORE | DELIVER | TRAIN, id="prepare"),
         pytest.param("worker.tasks.score", DELIVER | TRAIN, id="score"),
         pytest.param("worker.tasks.deliver", PREPARE - {"PIL"} | SCORE | TRAIN, id="deliver"),
+        pytest.param("worker.tasks.train", PREPARE | SCORE | DELIVER | TRAIN, id="train"),
     ],
 )
 def test_a_process_starts_without_the_packages_of_the_others(module: str, missing: set[str]) -> None:

@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import demo, examine, look, run, screen
+from worker.cli import demo, examine, look, models, run, screen
 
 app = typer.Typer(
     name="cxr-triage",
@@ -23,6 +23,7 @@ for command in (
     demo.demo,
 ):
     app.command()(command)
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:

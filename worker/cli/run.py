@@ -10,7 +10,7 @@ from worker.cli.common import ConfigOption, one_line_errors, stop_on_signals
 from worker.db import Database
 from worker.errors import ConfigurationError
 from worker.observability import configure_logging
-from worker.queues import Queue
+from worker.queues import TRAIN, Queue
 from worker.schema import migrate as migrate_schema
 from worker.service import utc_now
 from worker.settings import Settings, load_settings
@@ -76,17 +76,19 @@ def _prepare_database(settings: Settings) -> None:
 
 
 def _children(settings: Settings) -> tuple[Child, ...]:
+    train = (Child("train", _worker(TRAIN, "solo", 1)),) if settings.retraining.at else ()
     return (
         Child("listener", (sys.executable, "-m", "worker.cli", "listen")),
         Child("prepare", _worker(Queue.PREPARE, "prefork", settings.prepare_processes)),
         Child("score", (*_SHARE_THE_CORES, *_worker(Queue.SCORE, "solo", 1))),
         Child("deliver", _worker(Queue.DELIVER, "threads", DELIVER_THREADS)),
         Child("beat", (*_CELERY, "beat")),
+        *train,
     )
 
 
-def _worker(queue: Queue, pool: str, concurrency: int) -> tuple[str, ...]:
-    options = ("-Q", queue.value, "-n", f"{queue.value}@%h", "--pool", pool, "--concurrency", str(concurrency))
+def _worker(queue: str, pool: str, concurrency: int) -> tuple[str, ...]:
+    options = ("-Q", queue, "-n", f"{queue}@%h", "--pool", pool, "--concurrency", str(concurrency))
     return (*_CELERY, "worker", *options)
 
 

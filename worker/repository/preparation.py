@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
@@ -78,12 +78,26 @@ def finish_image(
     row = session.execute(moved.returning(Image.urgency)).one_or_none()
     if row is None:
         return False
+    scored = session.scalars(select(Score.frame).where(Score.image_id == work.image_id)).all()
     for number, pixels in enumerate(preparation.frames, start=1):
         _add_frame(session, work, number, pixels, input_spec_sha256, now)
-        session.execute(insert(Score).values(**_new_score(work, number, row.urgency, now)))
+        if number not in scored:  # by a model with another input, before the image was prepared again
+            session.execute(insert(Score).values(**_new_score(work, number, row.urgency, now)))
     detail = {"image_id": work.image_id, "reason": preparation.reason}
     record(session, f"image-{preparation.state}", now, work.study_instance_uid, **detail)
     return True
+
+
+def prepare_again(session: Session, score_ids: Sequence[int], *, now: datetime, policy: ClaimPolicy) -> None:
+    """Have images prepared anew whose pixels are not those of the model's input; frames with a score keep it.
+
+    It counts as an attempt on the image, so that two hosts which disagree on the model cannot hand it over for ever.
+    """
+    image_ids = session.scalars(select(Score.image_id).where(Score.id.in_(score_ids)).distinct()).all()
+    lock_studies(session, image_ids)
+    session.execute(delete(Score).where(Score.image_id.in_(image_ids), Score.logit.is_(None)))
+    for image in session.scalars(select(Image).where(Image.id.in_(image_ids), Image.state == ImageState.PREPARED)):
+        image.state, image.not_before = ImageState.RECEIVED, now + policy.delay(image.attempts)
 
 
 def fail_exhausted_images(session: Session, image_ids: Sequence[int], now: datetime) -> None:

@@ -13,6 +13,7 @@ from worker.domain import (
     DeliveryState,
     Flag,
     ImageState,
+    ModelReference,
     Prediction,
     ScreeningStatus,
     Stage,
@@ -20,9 +21,11 @@ from worker.domain import (
 )
 from worker.repository.audit import record
 from worker.repository.intake import insert_if_absent
-from worker.repository.model_versions import Champion
-from worker.tables import Delivery, Image, Result, Score, Study
+from worker.repository.model_versions import RegisteredModel, as_registered, registered_models
+from worker.tables import Delivery, Image, ModelVersion, Result, Score, Study
 from worker.triage import ImageOutcome
+
+_Models = dict[int, ModelReference]
 
 
 def lock_study(session: Session, study_id: int) -> Study:
@@ -61,12 +64,28 @@ def overdue_studies(session: Session, *, now: datetime, limit: int) -> Sequence[
 
 
 def image_outcomes(session: Session, study_id: int) -> list[ImageOutcome]:
-    """Load what became of the study's images, in order of arrival."""
+    """Load what became of the study's images, in order of arrival; each scored frame names the model that scored it."""
+    models = {model.id: model.reference for model in registered_models(session)}
     images = session.scalars(select(Image).where(Image.study_id == study_id).order_by(Image.id)).all()
     frames: defaultdict[int, list[Score]] = defaultdict(list)
     for frame in session.scalars(select(Score).join(Image).where(Image.study_id == study_id).order_by(Score.id)):
         frames[frame.image_id].append(frame)
-    return [_outcome(image, frames[image.id]) for image in images]
+    return [_outcome(image, frames[image.id], models) for image in images]
+
+
+def last_scoring_model(session: Session, study_id: int) -> RegisteredModel | None:
+    """Return the model of the newest score that counts for the study; None if nothing of it was scored."""
+    current = (Image.study_id == study_id, Image.state != ImageState.SUPERSEDED, Score.logit.is_not(None))
+    statement = select(ModelVersion).join(Score, Score.model_version_id == ModelVersion.id).join(Image)
+    newest = statement.where(*current).order_by(Score.scored_at.desc(), Score.id.desc()).limit(1)
+    row = session.scalars(newest).one_or_none()
+    return None if row is None else as_registered(row)
+
+
+def was_said(session: Session, study: Study, stage: Stage) -> bool:
+    """Tell whether this was said of the study's revision, for whichever model."""
+    said = exists().where(Result.study_id == study.id, Result.revision == study.revision, Result.stage == stage)
+    return bool(session.scalar(select(said)))
 
 
 def last_result_uid(session: Session, study_id: int) -> str | None:
@@ -76,7 +95,7 @@ def last_result_uid(session: Session, study_id: int) -> str | None:
 
 
 def add_result(
-    session: Session, study: Study, flag: Flag, stage: Stage, champion: Champion, destinations: Sequence[str]
+    session: Session, study: Study, flag: Flag, stage: Stage, model: RegisteredModel, destinations: Sequence[str]
 ) -> bool:
     """Append the result, its outbox rows and its event, and let the study say the same; once per stage and revision.
 
@@ -87,7 +106,7 @@ def add_result(
         "result_uid": flag.result_uid,
         "study_id": study.id,
         "revision": study.revision,
-        "model_version_id": champion.id,
+        "model_version_id": model.id,
         "stage": stage,
         "flag": flag.to_json(),
         "created_at": flag.created_at,
@@ -103,16 +122,16 @@ def add_result(
     return True
 
 
-def _outcome(image: Image, frames: Sequence[Score]) -> ImageOutcome:
+def _outcome(image: Image, frames: Sequence[Score], models: _Models) -> ImageOutcome:
     state = ImageState(image.state)
     reason = Reason(image.reason) if image.reason else None
     if state in WORKING_STATES:
         reason = Reason.PENDING
-    predictions = tuple(_prediction(image, frame, reason) for frame in frames) or (_unscreened(image, reason),)
+    predictions = tuple(_prediction(image, frame, reason, models) for frame in frames) or (_unscreened(image, reason),)
     return ImageOutcome(state, reason, tuple(image.warnings), predictions)
 
 
-def _prediction(image: Image, score: Score, reason: Reason | None) -> Prediction:
+def _prediction(image: Image, score: Score, reason: Reason | None, models: _Models) -> Prediction:
     if score.logit is None:
         return _unscreened(image, reason, score.frame)
     if score.strange and not score.flagged:
@@ -127,6 +146,7 @@ def _prediction(image: Image, score: Score, reason: Reason | None) -> Prediction
         threshold=score.threshold,
         threshold_logit=score.threshold_logit,
         flagged=score.flagged,
+        model=None if score.model_version_id is None else models[score.model_version_id],
     )
 
 

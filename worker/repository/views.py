@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from worker.domain import DeliveryState, ImageState
 from worker.repository.claims import is_work
-from worker.repository.model_versions import champion
-from worker.tables import Claimable, Delivery, Event, Image, Result, Score, Study
+from worker.repository.model_versions import champion, in_service_since
+from worker.tables import Claimable, Delivery, Event, Image, ModelVersion, Result, Score, Study
 
 
 class _View(BaseModel):
@@ -82,7 +82,11 @@ class StudyHistory(_View):
 
 
 class ServiceStatus(_View):
-    """How the service stands. The oldest times are those of the work that has waited longest; null if none waits."""
+    """How the service stands.
+
+    The oldest times are those of the work that has waited longest; null if none waits. `scored_by_another` names the
+    model of the newest score if that is another one than is in service and was: then a score host cannot load it.
+    """
 
     studies: int
     waiting: dict[str, int]
@@ -90,6 +94,8 @@ class ServiceStatus(_View):
     dead_deliveries: int
     failed_images: int
     model: dict[str, str] | None
+    model_since: datetime | None
+    scored_by_another: dict[str, str] | None
     last_received_at: datetime | None
 
 
@@ -133,6 +139,7 @@ def undelivered(session: Session) -> list[DeliveryView]:
 def service_status(session: Session) -> ServiceStatus:
     """Return how the service stands."""
     in_service = champion(session)
+    since = None if in_service is None else in_service_since(session).get(in_service.reference.sha256)
     steps: dict[str, tuple[type[Claimable], Any]] = {
         "prepare": (Image, Image.received_at),
         "score": (Score, Score.created_at),
@@ -149,6 +156,8 @@ def service_status(session: Session) -> ServiceStatus:
         dead_deliveries=_count(session, Delivery, Delivery.state == DeliveryState.DEAD),
         failed_images=_count(session, Image, Image.state == ImageState.FAILED),
         model=None if in_service is None else in_service.reference.model_dump(),
+        model_since=since,
+        scored_by_another=_scored_by_another(session, since),
         last_received_at=session.scalar(select(func.max(Study.last_received_at)).where(~Study.synthetic)),
     )
 
@@ -171,6 +180,20 @@ def _entries() -> Select[Any]:
         select(func.count(Image.id)).where(current).scalar_subquery().label("images"),
         Study.received_at,
     )
+
+
+def _scored_by_another(session: Session, since: datetime | None) -> dict[str, str] | None:
+    """Return the model of the newest score, if it is not the one in service although it scored after the change."""
+    newest = (
+        select(ModelVersion.name, ModelVersion.version, ModelVersion.sha256, ModelVersion.champion, Score.scored_at)
+        .join(Score, Score.model_version_id == ModelVersion.id)
+        .order_by(Score.id.desc())
+        .limit(1)
+    )
+    row = session.execute(newest).one_or_none()
+    if row is None or row.champion or since is None or row.scored_at < since:
+        return None
+    return {"name": row.name, "version": row.version, "sha256": row.sha256}
 
 
 def _images(session: Session, study_id: ScalarSelect[int]) -> list[ImageView]:

@@ -15,7 +15,7 @@ from tests.servers.postgres import PostgresServer
 from tests.studies import FOLDER, NOW, PACS, put_in_service
 from worker.db import Database
 from worker.queues import Queue
-from worker.repository.model_versions import Champion
+from worker.repository.model_versions import RegisteredModel
 from worker.schema import migrate
 from worker.service import Service
 from worker.settings import Settings
@@ -105,13 +105,13 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def champion(database: Database) -> Champion:
+def champion(database: Database) -> RegisteredModel:
     """A model in service."""
     return put_in_service(database)
 
 
 @pytest.fixture
-def speaker(champion: Champion) -> Speaker:
+def speaker(champion: RegisteredModel) -> Speaker:
     """Speaks for the model in service, to a folder and a PACS."""
     return Speaker(champion, (FOLDER, PACS), shadow=False)
 

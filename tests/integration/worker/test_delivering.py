@@ -10,7 +10,7 @@ from worker import delivering
 from worker.db import Database
 from worker.delivering import Deliverer
 from worker.domain import ScreeningResult
-from worker.repository.model_versions import Champion
+from worker.repository.model_versions import RegisteredModel
 from worker.repository.views import DeliveryView, undelivered
 from worker.service import Service
 
@@ -23,7 +23,7 @@ def waiting(database: Database) -> list[DeliveryView]:
 
 def test_a_result_that_is_our_own_fault_holds_up_no_other(
     database: Database,
-    champion: Champion,
+    champion: RegisteredModel,
     service: Callable[..., Service],
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,

@@ -22,7 +22,7 @@ from tests.studies import STUDY, incoming, prepare, put_in_service, receive, stu
 from worker.db import Database
 from worker.domain import ImageState
 from worker.embedded_broker import configure
-from worker.repository.model_versions import Champion
+from worker.repository.model_versions import RegisteredModel
 from worker.schema import migrate
 from worker.service import utc_now
 from worker.settings import FolderDestination
@@ -196,7 +196,7 @@ def test_only_the_service_can_look_into_the_folders(folder: Path) -> None:
     assert {oct((folder / name).stat().st_mode & 0o777) for name in ("queue", "control", "aside")} == {"0o700"}
 
 
-def say(database: Database, champion: Champion, study: str, film: str, flags: Path) -> None:
+def say(database: Database, champion: RegisteredModel, study: str, film: str, flags: Path) -> None:
     """Put a result of a study into the outbox."""
     receive(database, incoming(film, study=study))
     prepare(database, film, state=ImageState.FAILED, reason=Reason.TRUNCATED)

@@ -16,7 +16,7 @@ from worker.maintenance import Sweeper
 from worker.model.artifact import default_directory, load_card
 from worker.preparing import Preparer
 from worker.repository.claims import release
-from worker.repository.model_versions import Champion
+from worker.repository.model_versions import RegisteredModel
 from worker.repository.outbox import claim_delivery
 from worker.service import Service
 from worker.stating import Speaker
@@ -25,7 +25,7 @@ from worker.tasks.drain import attempt
 
 
 def test_a_later_result_of_a_study_does_not_overtake_one_that_is_retried(
-    database: Database, champion: Champion
+    database: Database, champion: RegisteredModel
 ) -> None:
     """A destination never sees the conclusion before the notice that it supersedes; other studies go on."""
     receive(database, incoming(study="2.25.1"), incoming(study="2.25.2"))
@@ -52,7 +52,7 @@ def test_films_that_keep_coming_do_not_put_the_due_time_off(database: Database) 
 
 def test_a_study_that_cannot_be_said_holds_up_no_other(
     database: Database,
-    champion: Champion,
+    champion: RegisteredModel,
     service: Callable[..., Service],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -11,7 +11,7 @@ from tests.studies import MINUTE, NOW, STUDY, incoming, prepare, receive, rolled
 from worker.db import Database
 from worker.domain import ImageState, Urgency
 from worker.repository.intake import Receipt, record_image, record_object_without_pixels
-from worker.repository.model_versions import Champion
+from worker.repository.model_versions import RegisteredModel
 from worker.tables import Event, Image, Study
 
 
@@ -62,7 +62,9 @@ def test_other_bytes_under_the_same_uid_replace_the_film(database: Database) -> 
     assert (study.revision, study.last_received_at) == (2, NOW + MINUTE)
 
 
-def test_a_scored_film_that_was_replaced_does_not_come_back_by_itself(database: Database, champion: Champion) -> None:
+def test_a_scored_film_that_was_replaced_does_not_come_back_by_itself(
+    database: Database, champion: RegisteredModel
+) -> None:
     """The older bytes, sent again, are known and judged: nothing new is said of the study."""
     receive(database, incoming())
     prepare(database)

@@ -9,7 +9,7 @@ from tests.studies import MINUTE, NOW, POLICY, SECOND, STUDY, incoming, prepare,
 from worker.db import Database
 from worker.domain import DeliveryState, Stage
 from worker.repository.claims import exhausted, release
-from worker.repository.model_versions import Champion
+from worker.repository.model_versions import RegisteredModel
 from worker.repository.outbox import (
     DeliveryWork,
     bury_exhausted_deliveries,
@@ -46,7 +46,7 @@ def studies(database: Database, *uids: str) -> None:
     receive(database, *(incoming(study=uid) for uid in uids))
 
 
-def test_a_destination_is_sent_one_result_at_a_time(database: Database, champion: Champion) -> None:
+def test_a_destination_is_sent_one_result_at_a_time(database: Database, champion: RegisteredModel) -> None:
     """The next one for it waits until the answer; another destination is not held up."""
     studies(database, "2.25.1", "2.25.2")
     say(database, champion, result("2.25.1"), to=("flags", "pacs"))
@@ -62,7 +62,7 @@ def test_a_destination_is_sent_one_result_at_a_time(database: Database, champion
     assert (third.destination, third.study_instance_uid) == ("flags", "2.25.2")
 
 
-def test_two_senders_at_once_do_not_both_serve_one_destination(database: Database, champion: Champion) -> None:
+def test_two_senders_at_once_do_not_both_serve_one_destination(database: Database, champion: RegisteredModel) -> None:
     """The second one waits for the first one's claim and then sees that the destination is busy."""
     studies(database, "2.25.1", "2.25.2")
     say(database, champion, result("2.25.1"))
@@ -75,7 +75,7 @@ def test_two_senders_at_once_do_not_both_serve_one_destination(database: Databas
         assert other.result(timeout=20) is None
 
 
-def test_flagged_results_go_first_then_the_oldest(database: Database, champion: Champion) -> None:
+def test_flagged_results_go_first_then_the_oldest(database: Database, champion: RegisteredModel) -> None:
     """A backlog does not hold up a finding."""
     uids = [f"2.25.{number}" for number in range(1, 5)]
     studies(database, *uids)
@@ -86,7 +86,7 @@ def test_flagged_results_go_first_then_the_oldest(database: Database, champion: 
     assert take(database) is None
 
 
-def test_a_sender_that_died_holds_its_destination_for_its_lease(database: Database, champion: Champion) -> None:
+def test_a_sender_that_died_holds_its_destination_for_its_lease(database: Database, champion: RegisteredModel) -> None:
     """Then the same result is sent again."""
     studies(database, STUDY)
     said = result()
@@ -98,7 +98,7 @@ def test_a_sender_that_died_holds_its_destination_for_its_lease(database: Databa
     assert again.result.flag == said
 
 
-def test_a_delivered_result_is_not_sent_again(database: Database, champion: Champion) -> None:
+def test_a_delivered_result_is_not_sent_again(database: Database, champion: RegisteredModel) -> None:
     """Its answer and time are kept, and stand in the audit trail."""
     studies(database, STUDY)
     say(database, champion, result())
@@ -111,7 +111,7 @@ def test_a_delivered_result_is_not_sent_again(database: Database, champion: Cham
     assert (event.study_instance_uid, event.detail["destination"], event.detail["answer"]) == (STUDY, "flags", "0x0000")
 
 
-def test_the_first_answer_stands(database: Database, champion: Champion) -> None:
+def test_the_first_answer_stands(database: Database, champion: RegisteredModel) -> None:
     """A slow sender whose work was done by another one changes nothing by its own, late answer."""
     studies(database, STUDY)
     say(database, champion, result())
@@ -122,7 +122,9 @@ def test_the_first_answer_stands(database: Database, champion: Champion) -> None
     assert (delivery(database).state, delivery(database).answer) == (DeliveryState.DELIVERED, "0x0000")
 
 
-def test_an_unreachable_destination_is_tried_later_and_blocks_no_other(database: Database, champion: Champion) -> None:
+def test_an_unreachable_destination_is_tried_later_and_blocks_no_other(
+    database: Database, champion: RegisteredModel
+) -> None:
     """The row waits for its delay; the destination's other results and other destinations go on."""
     studies(database, "2.25.1", "2.25.2")
     say(database, champion, result("2.25.1"), to=("pacs",))
@@ -136,7 +138,7 @@ def test_an_unreachable_destination_is_tried_later_and_blocks_no_other(database:
     assert finish(database, take(database, NOW + 2 * SECOND)).study_instance_uid == "2.25.1"
 
 
-def test_a_dead_letter_is_kept_and_can_be_sent_again(database: Database, champion: Champion) -> None:
+def test_a_dead_letter_is_kept_and_can_be_sent_again(database: Database, champion: RegisteredModel) -> None:
     """Refused: out of the way, with its cause; retried: work again, with fresh attempts."""
     studies(database, STUDY)
     say(database, champion, result())
@@ -152,7 +154,9 @@ def test_a_dead_letter_is_kept_and_can_be_sent_again(database: Database, champio
     finish(database, take(database))
 
 
-def test_a_delivery_that_uses_up_its_attempts_becomes_a_dead_letter(database: Database, champion: Champion) -> None:
+def test_a_delivery_that_uses_up_its_attempts_becomes_a_dead_letter(
+    database: Database, champion: RegisteredModel
+) -> None:
     """It is exhausted when its last lease is over, and the audit trail says so."""
     studies(database, STUDY)
     say(database, champion, result())
@@ -169,7 +173,9 @@ def test_a_delivery_that_uses_up_its_attempts_becomes_a_dead_letter(database: Da
     assert (told.study_instance_uid, told.detail["destination"]) == (STUDY, "flags")
 
 
-def test_a_delivery_that_arrived_at_the_last_moment_is_no_dead_letter(database: Database, champion: Champion) -> None:
+def test_a_delivery_that_arrived_at_the_last_moment_is_no_dead_letter(
+    database: Database, champion: RegisteredModel
+) -> None:
     """The sweep finds it exhausted while its sender has just had the answer: it stays delivered."""
     studies(database, STUDY)
     say(database, champion, result())
@@ -181,7 +187,7 @@ def test_a_delivery_that_arrived_at_the_last_moment_is_no_dead_letter(database: 
 
 
 def test_the_predecessor_is_the_last_earlier_result_that_this_destination_took(
-    database: Database, champion: Champion
+    database: Database, champion: RegisteredModel
 ) -> None:
     """Not one it refused, not one that only another destination has, not one of another study, not a later one."""
     studies(database, STUDY, "2.25.2")
@@ -203,7 +209,7 @@ def test_the_predecessor_is_the_last_earlier_result_that_this_destination_took(
     assert last == {"pacs": early.result_uid, "flags": overdue.result_uid}
 
 
-def test_the_headers_of_the_flags_images_go_with_it(database: Database, champion: Champion) -> None:
+def test_the_headers_of_the_flags_images_go_with_it(database: Database, champion: RegisteredModel) -> None:
     """One per image that the flag names and that came as DICOM; another film's stays."""
     receive(database, incoming(), incoming("2.25.12"))
     prepare(database)
@@ -214,7 +220,7 @@ def test_the_headers_of_the_flags_images_go_with_it(database: Database, champion
     assert work.result.headers == (b"header",)
 
 
-def test_a_claim_that_is_rolled_back_holds_nobody_up(database: Database, champion: Champion) -> None:
+def test_a_claim_that_is_rolled_back_holds_nobody_up(database: Database, champion: RegisteredModel) -> None:
     """Lease and attempt go with the transaction."""
     studies(database, STUDY)
     say(database, champion, result())

@@ -23,7 +23,7 @@ from tests.studies import (
 from worker.db import Database
 from worker.domain import ImageState, Urgency
 from worker.repository.claims import exhausted
-from worker.repository.model_versions import Champion
+from worker.repository.model_versions import RegisteredModel
 from worker.repository.preparation import (
     ImageWork,
     Preparation,
@@ -53,7 +53,7 @@ def claim_next(database: Database, *, input_spec: str = INPUT_SPEC, limit: int =
         return claim_frames(session, limit=limit, input_spec_sha256=input_spec, now=NOW, policy=POLICY)
 
 
-def finish(database: Database, champion: Champion, *score_ids: int, flagged: bool = False) -> None:
+def finish(database: Database, champion: RegisteredModel, *score_ids: int, flagged: bool = False) -> None:
     """Write frames' scores in a transaction of its own."""
     with database.begin() as session:
         done = [frame_score(score_id, flagged=flagged) for score_id in score_ids]
@@ -171,7 +171,7 @@ def test_an_image_that_moved_on_is_not_set_aside(database: Database, state: Imag
     assert (image(database).state, image(database).reason) == (state, None)
 
 
-def test_an_image_is_scored_when_its_every_frame_is(database: Database, champion: Champion) -> None:
+def test_an_image_is_scored_when_its_every_frame_is(database: Database, champion: RegisteredModel) -> None:
     """After the first of two frames it is still on its way."""
     receive(database, incoming())
     prepare(database, frames=2)
@@ -186,7 +186,7 @@ def test_an_image_is_scored_when_its_every_frame_is(database: Database, champion
     ]
 
 
-def test_scoring_twice_keeps_the_first_answer(database: Database, champion: Champion) -> None:
+def test_scoring_twice_keeps_the_first_answer(database: Database, champion: RegisteredModel) -> None:
     """The second of two workers with the same frame changes no number."""
     receive(database, incoming())
     prepare(database)
@@ -198,7 +198,7 @@ def test_scoring_twice_keeps_the_first_answer(database: Database, champion: Cham
 
 
 def test_two_workers_that_score_the_frames_of_one_image_at_once_finish_it(
-    database: Database, champion: Champion
+    database: Database, champion: RegisteredModel
 ) -> None:
     """Neither sees the other's frame before its commit, and yet one of them must move the image on."""
     receive(database, incoming())
@@ -213,7 +213,7 @@ def test_two_workers_that_score_the_frames_of_one_image_at_once_finish_it(
     assert image(database).state == ImageState.SCORED
 
 
-def test_a_scored_frame_does_not_wake_a_replaced_image(database: Database, champion: Champion) -> None:
+def test_a_scored_frame_does_not_wake_a_replaced_image(database: Database, champion: RegisteredModel) -> None:
     """The older object stays superseded, also when its last frame is scored late."""
     receive(database, incoming())
     prepare(database)
@@ -231,7 +231,9 @@ def test_frames_without_pixels_of_the_models_size_are_handed_out_as_such(databas
     assert work.pixels is None
 
 
-def test_a_frame_that_cannot_be_scored_does_not_keep_the_others_from_it(database: Database, champion: Champion) -> None:
+def test_a_frame_that_cannot_be_scored_does_not_keep_the_others_from_it(
+    database: Database, champion: RegisteredModel
+) -> None:
     """The others may hold the finding: they are scored, and then the image fails with the reason."""
     receive(database, incoming())
     prepare(database, frames=3)
@@ -249,7 +251,9 @@ def test_a_frame_that_cannot_be_scored_does_not_keep_the_others_from_it(database
     assert failed.detail["reason"] == Reason.NOT_PREPARED
 
 
-def test_an_answer_that_comes_after_its_frame_was_given_up_is_kept(database: Database, champion: Champion) -> None:
+def test_an_answer_that_comes_after_its_frame_was_given_up_is_kept(
+    database: Database, champion: RegisteredModel
+) -> None:
     """The image stays failed, but a finding of a slow worker is one all the same."""
     receive(database, incoming())
     prepare(database)

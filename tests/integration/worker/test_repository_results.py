@@ -28,7 +28,7 @@ from tests.studies import (
 )
 from worker.db import Database
 from worker.domain import ImageState, Stage
-from worker.repository.model_versions import Champion
+from worker.repository.model_versions import RegisteredModel
 from worker.repository.results import overdue_studies, quiet_studies
 from worker.repository.scoring import fail_frames, finish_frames
 from worker.stating import Speaker
@@ -50,7 +50,7 @@ def overdue(database: Database, after: float) -> Sequence[int]:
 
 
 def test_a_study_is_concluded_when_it_is_quiet_and_every_image_is_terminal(
-    database: Database, champion: Champion
+    database: Database, champion: RegisteredModel
 ) -> None:
     """Not while something is to be prepared or scored, and not before it was quiet long enough."""
     receive(database, incoming())
@@ -102,7 +102,7 @@ def test_a_study_is_overdue_once_per_revision_while_work_is_left(database: Datab
 
 
 def test_a_study_that_was_just_finished_is_not_said_to_be_overdue(
-    database: Database, champion: Champion, speaker: Speaker
+    database: Database, champion: RegisteredModel, speaker: Speaker
 ) -> None:
     """The last image was scored between the search and the lock; "overdue" would be the last word on the study."""
     receive(database, incoming())
@@ -115,7 +115,7 @@ def test_a_study_that_was_just_finished_is_not_said_to_be_overdue(
 
 
 def test_an_overdue_study_is_superseded_when_it_is_done(
-    database: Database, champion: Champion, speaker: Speaker
+    database: Database, champion: RegisteredModel, speaker: Speaker
 ) -> None:
     """The later result names the earlier one, and the study says what the later one says."""
     receive(database, incoming())
@@ -129,7 +129,7 @@ def test_an_overdue_study_is_superseded_when_it_is_done(
     assert (the_study(database).status, the_study(database).reason) == ("SCREENED", None)
 
 
-def test_no_result_lowers_a_priority(database: Database, champion: Champion) -> None:
+def test_no_result_lowers_a_priority(database: Database, champion: RegisteredModel) -> None:
     """Whatever is appended without a priority leaves the study's where it is."""
     receive(database, incoming())
     say(database, champion, result(flagged=True), stage=Stage.EARLY)
@@ -156,7 +156,7 @@ def test_doubled_calls_say_a_thing_once(database: Database, speaker: Speaker) ->
         assert len(session.scalars(select(Event).where(Event.kind == "result")).all()) == 1
 
 
-def test_each_stage_of_each_revision_is_a_result_of_its_own(database: Database, champion: Champion) -> None:
+def test_each_stage_of_each_revision_is_a_result_of_its_own(database: Database, champion: RegisteredModel) -> None:
     """The unique key is study, revision, model and stage: whatever differs in one of them is another result."""
     said = []
     for film in ("2.25.11", "2.25.12"):
@@ -171,7 +171,7 @@ def test_each_stage_of_each_revision_is_a_result_of_its_own(database: Database, 
     assert say(database, successor, result())
 
 
-def test_flagged_results_leave_before_the_others(database: Database, champion: Champion) -> None:
+def test_flagged_results_leave_before_the_others(database: Database, champion: RegisteredModel) -> None:
     """The urgency of a delivery is that of what it says."""
     receive(database, incoming(), incoming(study="2.25.2"))
     say(database, champion, result("2.25.1"))
@@ -180,7 +180,7 @@ def test_flagged_results_leave_before_the_others(database: Database, champion: C
 
 
 def test_a_flag_names_every_frame_also_those_without_an_answer(
-    database: Database, champion: Champion, speaker: Speaker
+    database: Database, champion: RegisteredModel, speaker: Speaker
 ) -> None:
     """What is not scored yet is pending, and what failed says why; neither is left out beside a scored frame."""
     receive(database, incoming())

@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 import zstandard
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from tests.integration.worker.conftest import Clock, Wakes
-from tests.studies import NOW, incoming, receive
+from tests.studies import MODEL, NOW, incoming, put_in_service, receive
 from worker.db import Database
 from worker.domain import ImageState
 from worker.inference import Scores
 from worker.model.artifact import ModelCard, default_directory, load_card
 from worker.model.judgement import STRANGE_FLAGGED_IMAGE
 from worker.queues import Queue
-from worker.repository.model_versions import Champion
+from worker.repository.model_versions import RegisteredModel
 from worker.repository.preparation import ImageWork, Preparation, finish_image
 from worker.repository.results import image_outcomes
 from worker.scoring import Scorer
@@ -66,7 +67,7 @@ def network(card: ModelCard) -> Network:
 
 
 @pytest.fixture
-def scorer(service: Callable[..., Service], champion: Champion, network: Network) -> BuildScorer:
+def scorer(service: Callable[..., Service], champion: RegisteredModel, network: Network) -> BuildScorer:
     """Call it with settings for a scorer."""
 
     def build(**settings: Any) -> Scorer:
@@ -83,11 +84,15 @@ def prepared(database: Database, card: ModelCard, films: dict[str, Sequence[int]
         receive(database, incoming(film, study=f"2.25.{number + 1}"))
         with database.begin() as session:
             image = session.scalars(select(Image).where(Image.sop_instance_uid == film)).one()
-            size = card.input_spec.size
-            frames = tuple(zstandard.compress(np.full((size, size), level, np.uint8).tobytes()) for level in levels)
-            work = ImageWork(image.id, f"2.25.{number + 1}", image.content_sha256)
-            spec = card.input_spec.sha256
-            finish_image(session, work, Preparation(ImageState.PREPARED, frames), input_spec_sha256=spec, now=NOW)
+            finish_preparation(session, card, image, f"2.25.{number + 1}", levels)
+
+
+def finish_preparation(session: Session, card: ModelCard, image: Image, study: str, levels: Sequence[int]) -> None:
+    """Finish an image with frames of one grey level each, of the model's size."""
+    size = card.input_spec.size
+    frames = tuple(zstandard.compress(np.full((size, size), level, np.uint8).tobytes()) for level in levels)
+    work, preparation = ImageWork(image.id, study, image.content_sha256), Preparation(ImageState.PREPARED, frames)
+    assert finish_image(session, work, preparation, input_spec_sha256=card.input_spec.sha256, now=NOW)
 
 
 def states(database: Database) -> dict[str, str]:
@@ -133,16 +138,64 @@ def test_a_frame_that_fails_takes_no_finding_with_it(database: Database, scorer:
     assert [flag.priority for flag in flags(database)] == ["HIGH"]
 
 
-def test_a_film_that_was_not_prepared_for_the_model_fails(
+def of_size(card: ModelCard, size: int) -> ModelCard:
+    """A model that sees films of another size."""
+    return card.model_copy(update={"input_spec": card.input_spec.model_copy(update={"size": size})})
+
+
+def test_a_film_that_was_prepared_for_another_model_is_prepared_again(
+    database: Database, scorer: BuildScorer, network: Network, card: ModelCard
+) -> None:
+    """Its pixels are of another input: the network does not see it, and the film is the prepare step's work again."""
+    prepared(database, of_size(card, 256), {"2.25.11": [200]})
+    step = scorer()
+    assert step.score_next_batch()
+    assert states(database) == {"2.25.11": ImageState.RECEIVED}
+    assert not step.score_next_batch()
+    prepare_anew(database, card, "2.25.11", [200])
+    assert step.score_next_batch()
+    assert (states(database), network.batches) == ({"2.25.11": ImageState.SCORED}, [1])
+    assert [flag.priority for flag in flags(database)] == ["HIGH"]
+
+
+def test_a_frame_keeps_its_score_when_its_film_is_prepared_again(
     database: Database, scorer: BuildScorer, card: ModelCard
 ) -> None:
-    """Its pixels are of another input spec: failed with its reason, and the network does not see it."""
-    other = card.model_copy(update={"input_spec": card.input_spec.model_copy(update={"size": 256})})
-    prepared(database, other, {"2.25.11": [200]})
+    """The first frame was scored before the model changed, the second is after: each is said once."""
+    prepared(database, card, {"2.25.11": [20, 30]})
+    assert scorer(batch_size=1).score_next_batch()
+    with database.begin() as session:
+        session.execute(delete(PreparedImage))
     assert scorer().score_next_batch()
-    assert states(database) == {"2.25.11": ImageState.FAILED}
+    prepare_anew(database, card, "2.25.11", [20, 30])
+    assert scorer().score_next_batch()
     with database.read() as session:
-        assert session.scalars(select(Score.logit)).one() is None
+        scores = session.scalars(select(Score).order_by(Score.frame)).all()
+        assert [(score.frame, score.logit) for score in scores] == [(1, -80.0), (2, -70.0)]
+    assert states(database) == {"2.25.11": ImageState.SCORED}
+
+
+def test_a_film_for_a_model_that_this_host_cannot_load_waits(
+    database: Database, scorer: BuildScorer, card: ModelCard, clock: Clock
+) -> None:
+    """The model in service has another input, and the old one goes on here: the film waits without losing attempts."""
+    prepared(database, of_size(card, 256), {"2.25.11": [200]})
+    step = scorer(max_attempts=2, retry_max_seconds=2)
+    put_in_service(database, MODEL.model_copy(update={"version": "2.0.0", "sha256": "b" * 64}))
+    for _ in range(3):
+        assert step.score_next_batch()
+        assert not step.score_next_batch()
+        clock.advance(seconds=3)
+    assert states(database) == {"2.25.11": ImageState.PREPARED}
+    with database.read() as session:
+        assert session.scalars(select(Score.attempts)).one() == 0
+
+
+def prepare_anew(database: Database, card: ModelCard, film: str, levels: Sequence[int]) -> None:
+    """Prepare a film that was prepared before, each frame of one grey level."""
+    with database.begin() as session:
+        image = session.scalars(select(Image).where(Image.sop_instance_uid == film)).one()
+        finish_preparation(session, card, image, "2.25.1", levels)
 
 
 def test_a_film_that_looks_like_no_chest_film_is_out_of_scope(

@@ -21,12 +21,12 @@ from tests.studies import (
 )
 from worker.db import Database
 from worker.domain import ImageState
-from worker.repository.model_versions import Champion
+from worker.repository.model_versions import RegisteredModel
 from worker.stating import Speaker
 from worker.tables import Score, Study
 
 
-def test_a_finding_is_told_at_once_and_once(database: Database, champion: Champion, speaker: Speaker) -> None:
+def test_a_finding_is_told_at_once_and_once(database: Database, champion: RegisteredModel, speaker: Speaker) -> None:
     """While a second film waits, the first one's flag goes out as incomplete; a further flag tells nothing new."""
     receive(database, incoming(), incoming("2.25.12"))
     prepare(database)
@@ -39,7 +39,9 @@ def test_a_finding_is_told_at_once_and_once(database: Database, champion: Champi
     assert (the_study(database).priority, the_study(database).concluded_revision) == ("HIGH", 0)
 
 
-def test_a_study_that_is_raised_is_not_raised_again(database: Database, champion: Champion, speaker: Speaker) -> None:
+def test_a_study_that_is_raised_is_not_raised_again(
+    database: Database, champion: RegisteredModel, speaker: Speaker
+) -> None:
     """A further flagged film of a later revision waits for the conclusion: the reader has the study on top already."""
     receive(database, incoming())
     prepare(database)
@@ -52,7 +54,7 @@ def test_a_study_that_is_raised_is_not_raised_again(database: Database, champion
     assert state(database, speaker.state_conclusion)
 
 
-def test_nothing_flagged_is_not_told_early(database: Database, champion: Champion, speaker: Speaker) -> None:
+def test_nothing_flagged_is_not_told_early(database: Database, champion: RegisteredModel, speaker: Speaker) -> None:
     """A film below the threshold says nothing before the study is complete."""
     receive(database, incoming(), incoming("2.25.12"))
     prepare(database)
@@ -61,7 +63,9 @@ def test_nothing_flagged_is_not_told_early(database: Database, champion: Champio
     assert results(database) == []
 
 
-def test_a_priority_outlives_the_film_that_raised_it(database: Database, champion: Champion, speaker: Speaker) -> None:
+def test_a_priority_outlives_the_film_that_raised_it(
+    database: Database, champion: RegisteredModel, speaker: Speaker
+) -> None:
     """A corrected film without a finding lowers nothing: HIGH stays on the study and in the new result."""
     receive(database, incoming())
     prepare(database)
@@ -86,7 +90,7 @@ def test_a_pacs_is_not_told_of_a_study_without_a_chest(database: Database, speak
     assert [row[2] for row in outbox(database)] == ["flags"]
 
 
-def test_shadow_screening_stores_and_sends_nothing(database: Database, champion: Champion) -> None:
+def test_shadow_screening_stores_and_sends_nothing(database: Database, champion: RegisteredModel) -> None:
     """The result is there, its origin says why, and the outbox is empty."""
     receive(database, incoming())
     prepare(database)
@@ -106,7 +110,7 @@ def test_a_synthetic_study_is_sent_nowhere(database: Database, speaker: Speaker)
     assert outbox(database) == []
 
 
-def test_a_result_that_is_rolled_back_was_never_said(database: Database, champion: Champion) -> None:
+def test_a_result_that_is_rolled_back_was_never_said(database: Database, champion: RegisteredModel) -> None:
     """Scores, result, outbox and the study's word stand or fall together."""
     receive(database, incoming())
     prepare(database)
@@ -120,7 +124,7 @@ def test_a_result_that_is_rolled_back_was_never_said(database: Database, champio
 
 
 def test_every_image_of_the_flag_says_what_became_of_it(
-    database: Database, champion: Champion, speaker: Speaker
+    database: Database, champion: RegisteredModel, speaker: Speaker
 ) -> None:
     """Scored with its numbers, a lateral with its reason, a replaced object not at all."""
     receive(database, incoming(), incoming("2.25.12"), incoming(content="corrected"))

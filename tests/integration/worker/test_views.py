@@ -2,11 +2,13 @@
 
 from tests.studies import MINUTE, NOW, incoming, receive, result, say
 from worker.db import Database
-from worker.repository.model_versions import Champion
+from worker.repository.model_versions import RegisteredModel
 from worker.repository.views import worklist
 
 
-def test_new_studies_are_on_the_worklist_however_long_its_history(database: Database, champion: Champion) -> None:
+def test_new_studies_are_on_the_worklist_however_long_its_history(
+    database: Database, champion: RegisteredModel
+) -> None:
     """Of the studies that came last, the raised ones are first, then the longest waiting; older ones make room."""
     for number in range(1, 6):
         study = f"2.25.{number}"

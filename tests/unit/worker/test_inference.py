@@ -1,12 +1,14 @@
 """Scoring with the model that ships."""
 
+from copy import copy
+
 import numpy as np
 import pytest
 import torch
 
 from dicom_io.phantom import self_test_pixels
 from worker.errors import ConfigurationError, ModelError
-from worker.inference import Engine, load_engine
+from worker.inference import Engine, load_engine, require_self_test
 from worker.model.artifact import default_directory
 
 
@@ -57,3 +59,25 @@ def test_an_unknown_device_is_a_configuration_error(device: str) -> None:
     """The operator is told which setting to change."""
     with pytest.raises(ConfigurationError, match="device"):
         load_engine(default_directory(), device=device)
+
+
+def test_the_shipped_model_is_let_in(engine: Engine) -> None:
+    """Its answer is the one in its card."""
+    require_self_test(engine)
+
+
+@pytest.mark.parametrize(
+    ("self_test", "why"),
+    [
+        ({"logit": 3.0}, "answers its self test with"),
+        ({"logit": float("nan")}, "answers its self test with"),
+        ({"pixels_sha256": "0" * 64}, "another version of cxr-triage"),
+    ],
+)
+def test_a_model_that_gives_another_answer_is_refused(engine: Engine, self_test: dict[str, object], why: str) -> None:
+    """Other weights than the card was written for, or a host that computes wrongly, are found at loading."""
+    card = engine.card.model_copy(update={"self_test": engine.card.self_test.model_copy(update=self_test)})
+    other = copy(engine)
+    other.card = card
+    with pytest.raises(ModelError, match=why):
+        require_self_test(other)

@@ -1,0 +1,45 @@
+"""What the doctor says of the answer to its film."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.studies import MODEL
+from worker.champion import InstalledChampion
+from worker.db import Database
+from worker.doctor import Doctor, NotWellError
+from worker.model.artifact import default_directory, load_card
+from worker.repository.model_versions import CHOSEN, RegisteredModel
+from worker.service import Service
+from worker.settings import Settings
+
+
+@pytest.fixture
+def doctor(tmp_path: Path) -> Doctor:
+    """A doctor without a service to examine."""
+    database = Database(f"sqlite:///{tmp_path / 'none.sqlite'}")
+    return Doctor(Service(Settings(data_dir=tmp_path), database, lambda _queue: None))
+
+
+@pytest.fixture
+def installed() -> InstalledChampion:
+    """The model in service, number 2."""
+    directory = default_directory()
+    return InstalledChampion(RegisteredModel(2, CHOSEN, MODEL), load_card(directory), directory)
+
+
+def test_the_published_answer_of_the_model_in_service_is_well(doctor: Doctor, installed: InstalledChampion) -> None:
+    """Within the card's tolerance."""
+    doctor._compare(installed.card.self_test.logit + installed.card.self_test.tolerance / 2, 2, installed)
+
+
+def test_a_film_that_another_model_scored_is_not_well(doctor: Doctor, installed: InstalledChampion) -> None:
+    """Also where that one gives the same answer, as a model with another threshold does."""
+    with pytest.raises(NotWellError, match="scored by another model than"):
+        doctor._compare(installed.card.self_test.logit, 1, installed)
+
+
+def test_another_answer_than_the_published_one_is_not_well(doctor: Doctor, installed: InstalledChampion) -> None:
+    """The host computes wrongly."""
+    with pytest.raises(NotWellError, match="take it out of service"):
+        doctor._compare(installed.card.self_test.logit + 1, 2, installed)
