@@ -16,6 +16,8 @@ from pydicom.sr.coding import Code
 from dicom_io import sr_content
 from dicom_io.reasons import Reason
 from dicom_io.transfer_syntaxes import ACCEPTED
+from training.cli import app as training_app
+from training.config import load_recipe, recipe_names
 from worker.cli.main import app
 from worker.settings import Settings
 
@@ -92,6 +94,16 @@ def _commands(name: str, command: Any) -> Iterator[tuple[str, str]]:
         yield from _commands(f"{name} {word}", inner)
 
 
+def training_commands() -> str:
+    """Every command of cxr-train with its one-line help."""
+    return _table(("command", "what it does"), _commands("cxr-train", typer.main.get_command(training_app)))
+
+
+def recipes() -> str:
+    """Every recipe with its description."""
+    return _table(("recipe", "what it is"), ((f"`{name}`", load_recipe(name).description) for name in recipe_names()))
+
+
 def transfer_syntaxes() -> str:
     """Every transfer syntax that the listener takes."""
     return _table(("transfer syntax", "UID"), ((syntax.name, f"`{syntax}`") for syntax in ACCEPTED))
@@ -107,6 +119,8 @@ def private_codes() -> str:
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("README.md", settings),
     "commands": ("README.md", commands),
+    "training-commands": ("README.md", training_commands),
+    "recipes": ("README.md", recipes),
     "transfer-syntaxes": ("deploy/conformance.md", transfer_syntaxes),
     "private-codes": ("deploy/conformance.md", private_codes),
     "reasons": ("deploy/conformance.md", reasons),

@@ -47,8 +47,7 @@ def calibrate(
             letters, digits and dots.
         ModelError: if the model is damaged.
     """
-    if not _SITE.fullmatch(site):
-        raise DataError(f"site {site!r}: use up to 32 letters, digits and dots")
+    site = checked_site(site)
     card = load_card(model)
     films, unreadable = load_films(find_cases(data), card.input_spec, advance)
     if unreadable:
@@ -67,3 +66,14 @@ def calibrate(
     certified = card.model_copy(update=local)
     save_card(certified, output)
     return certified
+
+
+def checked_site(site: str) -> str:
+    """Return the name of a site, which becomes part of a version.
+
+    Raises:
+        DataError: if it has other characters than letters, digits and dots, or is too long.
+    """
+    if not _SITE.fullmatch(site):
+        raise DataError(f"site {site!r}: use up to 32 letters, digits and dots")
+    return site

@@ -16,6 +16,7 @@ from training import fitting, refreshing
 from training.appraisal import Appraisal
 from training.auditing import audit_parts
 from training.calibrating import calibrate as recalibrate
+from training.calibrating import checked_site
 from training.checkpoints import resume
 from training.config import load_recipe, recipe_names
 from training.datasets import find_all_parts, find_cases
@@ -118,16 +119,18 @@ def refresh(
     output: OutputOption,
     champion: Annotated[str, typer.Option(help="Version directory of the model in service, or default.")] = "default",
     recipe: RecipeOption = "refresh",
+    site: Annotated[str, typer.Option(help="Short name of the site; becomes part of the version.")] = "refreshed",
     smoke: SmokeOption = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Continue from the champion on new cases, certify it, and compare both on locked ones; promotes nothing."""
     with _one_line_errors():
-        verdict = refreshing.refresh(
+        folder, verdict = refreshing.refresh(
             _directory(champion),
             load_recipe(recipe),
             output,
             _device(device),
+            site=checked_site(site),
             smoke=smoke,
             data=data,
             old=old,
@@ -137,6 +140,7 @@ def refresh(
             steps=_steps,
         )
         _tell_verdict(verdict)
+        typer.echo(f"written to {folder}; nothing is promoted: see report.html there, then `cxr-triage models promote`")
 
 
 @app.command()

@@ -142,9 +142,16 @@ def evaluated_part(data: Path, split: str | None = None) -> tuple[str, list[Case
 
 
 def judge_promotion(
-    champion: Path, challenger: Path, data: Path, output: Path, device: torch.device, *, judged_at: datetime
+    champion: Path,
+    challenger: Path,
+    data: Path,
+    output: Path,
+    device: torch.device,
+    *,
+    judged_at: datetime,
+    ledger: Path | None = None,
 ) -> Promotion:
-    """Write `promotion.json`, and a line in `ledger.jsonl` beside it for this opening of the locked cases.
+    """Write `promotion.json`, and a line in the ledger for this opening of the locked cases.
 
     The ledger's line comes first: cases that were looked at count as opened, whatever comes after.
 
@@ -152,9 +159,10 @@ def judge_promotion(
         champion: version directory of the model in service.
         challenger: version directory of the model that would replace it.
         data: the locked cases: class folders, a CSV manifest or an archive.
-        output: folder, made where absent; its ledger grows, its promotion.json is replaced.
+        output: folder, made where absent; its promotion.json is replaced.
         device: where to score.
         judged_at: now.
+        ledger: file that grows by a line; None: `ledger.jsonl` in the folder.
 
     Raises:
         ModelError: if a model is damaged.
@@ -170,8 +178,8 @@ def judge_promotion(
     opened = {"opened_at": judged_at.isoformat(), "cases_sha256": films.sha256, "models": [c.sha256 for c in cards]}
     with writing_to(output):
         output.mkdir(parents=True, exist_ok=True)
-        with (output / LEDGER_NAME).open("a", encoding="utf-8") as ledger:
-            ledger.write(json.dumps(opened) + "\n")
+        with (ledger or output / LEDGER_NAME).open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(opened) + "\n")
     before = Contender(cards[0], score(champion, cards[0], films, device))
     after = Contender(cards[1], score(challenger, cards[1], films, device))
     promotion = compare(before, after, films, judged_at=judged_at)

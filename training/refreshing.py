@@ -1,5 +1,6 @@
 """Staying current: the champion goes on learning from new cases, and is judged before anybody may promote it."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -9,9 +10,13 @@ import torch
 from training.config import Recipe
 from training.fitting import MODEL_NAME, fit
 from training.initial import initial_weights
-from training.judging import judge_promotion
+from training.judging import LEDGER_NAME, PROMOTION_NAME, judge_promotion
 from training.parts import Steps, Tell, read_parts
+from training.provenance import Provenance, Source
+from worker.model.artifact import ModelCard, load_card
 from worker.model.promotion import Promotion
+
+_LIMIT = "Trained further by an unattended run on cases of the site; nobody has looked at its figures yet."
 
 
 def refresh(
@@ -26,14 +31,18 @@ def refresh(
     judged_at: datetime,
     tell: Tell,
     steps: Steps,
+    site: str = "refreshed",
     smoke: bool = False,
-) -> Promotion:
+) -> tuple[Path, Promotion]:
     """Continue from the champion, certify the result, and compare both on locked cases; promotes nothing.
+
+    Every champion with its cases has a folder of its own: a run that was broken goes on there, and one that was judged
+    is not judged again, as every opening of the locked cases wears them out.
 
     Args:
         champion: version directory of the model in service.
         recipe: how to continue.
-        output: folder; gets `model/`, `promotion.json` and a line in `ledger.jsonl`.
+        output: folder; gets the run's folder, and a line in `ledger.jsonl`.
         device: where.
         data: new labelled cases.
         old: earlier cases, mixed in against forgetting.
@@ -41,7 +50,11 @@ def refresh(
         judged_at: now.
         tell: told how the run goes.
         steps: progress of a named stretch of work.
+        site: becomes part of the version.
         smoke: a few steps on a few films.
+
+    Returns:
+        The run's folder with `model/` and `promotion.json`, and the judgement.
 
     Raises:
         TrainingError: as `fit` and `judge_promotion`.
@@ -50,5 +63,31 @@ def refresh(
     recipe = recipe.smoke() if smoke else recipe
     parts = read_parts(data, [locked], recipe, tell, steps, old=old, smoke=smoke)
     name, weights = initial_weights(recipe, model=champion, imagenet=None, tell=tell)
-    fit(parts, recipe.starting_from(name), output, device, tell, steps, initial=weights)
-    return judge_promotion(champion, output / MODEL_NAME, locked, output, device, judged_at=judged_at)
+    recipe = recipe.starting_from(name).model_copy(update={"card": _card(load_card(champion), recipe, site)})
+    folder = output / hashlib.sha256(f"{recipe.identity} {parts.sha256}".encode()).hexdigest()[:12]
+    if (folder / PROMOTION_NAME).exists():
+        tell(f"nothing new: {folder} was made from the same model and cases and has been judged")
+        return folder, Promotion.model_validate_json((folder / PROMOTION_NAME).read_text())
+    fit(parts, recipe, folder, device, tell, steps, initial=weights)
+    ledger = output / LEDGER_NAME
+    return folder, judge_promotion(
+        champion, folder / MODEL_NAME, locked, folder, device, judged_at=judged_at, ledger=ledger
+    )
+
+
+def _card(champion: ModelCard, recipe: Recipe, site: str) -> Provenance:
+    """What the champion's card states holds for its successor, but for the description and one more limit."""
+    sources = {
+        source.name: Source(licence=source.licence, attribution=source.attribution, source=source.source)
+        for source in champion.data
+    }
+    return Provenance(
+        name=champion.name,
+        version=f"{champion.version.partition('+')[0]}+{site}",
+        description=f"Provisional: {champion.name} {champion.version}, trained further on new cases.",
+        licence=champion.licence,
+        intended_use=champion.intended_use,
+        intended_ages=champion.intended_ages,
+        limits=(*(limit for limit in champion.limits if limit != _LIMIT), _LIMIT),
+        sources=recipe.card.sources | sources,
+    )

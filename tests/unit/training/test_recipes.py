@@ -83,7 +83,8 @@ def test_a_smoke_run_learns_and_publishes(name: str, data: Path, tmp_path: Path,
     page = (tmp_path / "report.html").read_text()
     assert "history" in page
     assert recipe.name in page
-    assert json.loads((tmp_path / "metrics.json").read_text())["n"] == sum(1 for _ in (tmp_path / "scores.csv").open()) - 1
+    scored = (tmp_path / "scores.csv").read_text().splitlines()[1:]
+    assert json.loads((tmp_path / "metrics.json").read_text())["n"] == len(scored) > 0
     assert scores.activation_maps.shape[1:] == ((14, 14) if name == "baseline-cnn" else (7, 7))
 
 
@@ -149,14 +150,19 @@ def test_the_champion_is_refreshed_and_judged_but_not_promoted(tmp_path: Path) -
     output = tmp_path / "out"
     options = [option for name, folder in folders.items() for option in (f"--{name}", str(folder))]
     options[0] = "--data"
-    result = CliRunner().invoke(cli.app, ["refresh", *options, "--output", str(output), "--smoke"])
+    command = ["refresh", *options, "--output", str(output), "--site", "ward7", "--smoke"]
+    result = CliRunner().invoke(cli.app, command)
     assert result.exit_code == 0, result.output
-    judged = Promotion.model_validate_json((output / "promotion.json").read_text())
-    card = load_card(output / "model")
+    (folder,) = (path for path in output.iterdir() if path.is_dir())
+    judged = Promotion.model_validate_json((folder / "promotion.json").read_text())
+    card = load_card(folder / "model")
+    again = CliRunner().invoke(cli.app, command)
+    assert "nothing new" in again.stderr
     assert judged.champion == load_card(default_directory()).sha256
     assert judged.challenger == card.sha256
     assert judged.cases == 40
     assert judged.champion in card.recipe
+    assert card.version == f"{load_card(default_directory()).version}+ward7"
     assert {source.name for source in card.data} == {"new", "old"}
     assert len((output / "ledger.jsonl").read_text().splitlines()) == 1
     assert json.loads((output / "ledger.jsonl").read_text())["models"] == [judged.champion, judged.challenger]
