@@ -44,6 +44,7 @@ class Change:
         current = champion_in_service(self.service.database)
         text, promotion = read_promotion(promotion_file or find_promotion(directory))
         check(promotion, challenger=card.sha256, champion=current.reference.sha256)
+        _require_promise(card)
         _require_known_self_test(card)
         self._keep_shipped(current)
         self.service.models.install(directory)
@@ -89,6 +90,14 @@ class Change:
         # The next version of the package brings other weights; a rollback must find these.
         if current.location == SHIPPED:
             self.service.models.keep(self.service.models.find(current.reference))
+
+
+def _require_promise(card: ModelCard) -> None:
+    if not card.operating_point.promises:
+        raise PromotionError(
+            f"{card.name} {card.version} flags by {card.operating_point.method} and promises no sensitivity: "
+            "certify a threshold with `cxr-train calibrate`, then compare that version"
+        )
 
 
 def _require_known_self_test(card: ModelCard) -> None:

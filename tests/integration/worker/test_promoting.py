@@ -101,6 +101,16 @@ def test_a_refused_promotion_changes_nothing(site: Service, tmp_path: Path) -> N
     assert not site.settings.models_dir.exists()
 
 
+def test_a_threshold_that_promises_nothing_is_refused(site: Service, shipped: ModelCard, tmp_path: Path) -> None:
+    """However well it did on the locked cases: nobody knows how many sick patients it would miss."""
+    nothing = dict.fromkeys(("target_sensitivity", "confidence", "allowed_misses", "lower_bound"))
+    point = shipped.operating_point.model_copy(update={**nothing, "method": "balanced-accuracy"})
+    hoping = small_version(tmp_path / "2", "2", operating_point=point, status="provisional", description="Provisional.")
+    write_judgement(tmp_path / "promotion.json", judgement(shipped.sha256, hoping.sha256))
+    with pytest.raises(PromotionError, match="cxr-train calibrate"):
+        Change(site, "me").promote(tmp_path / "2")
+
+
 def test_a_model_with_another_self_test_is_refused(site: Service, shipped: ModelCard, tmp_path: Path) -> None:
     """Score hosts could not check it when they load it."""
     other_film = shipped.self_test.model_copy(update={"pixels_sha256": "0" * 64})
