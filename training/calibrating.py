@@ -9,6 +9,7 @@ from training.certifying import Judged, measured, operating_point, score_in_serv
 from training.datasets import find_cases
 from training.errors import DataError
 from training.films import load_films, without_duplicates
+from training.outputs import writing_to
 from worker.model.artifact import SCOPE_NAME, WEIGHTS_NAME, ModelCard, load_card, save_card
 from worker.model.network import load_network
 
@@ -46,9 +47,12 @@ def calibrate(
         DataError: if the data cannot be used, a film cannot be read, or the site's name has other characters than
             letters, digits and dots.
         ModelError: if the model is damaged.
+        OutputError: if the folder cannot be written.
     """
     site = checked_site(site)
     card = load_card(model)
+    if output.resolve() == model.resolve():
+        raise DataError("--output is the model itself, whose card would be lost; name another folder")
     films, unreadable = load_films(find_cases(data), card.input_spec, advance)
     if unreadable:
         raise DataError(
@@ -60,11 +64,12 @@ def calibrate(
     point = operating_point(logits, judged, target=target, confidence=confidence, margin=margin)
     version = f"{card.version.partition('+')[0]}+{site}"
     local = {"version": version, "operating_point": point, "measurements": (measured(judged, logits, point),)}
-    output.mkdir(parents=True, exist_ok=True)
-    for name in (WEIGHTS_NAME, SCOPE_NAME):
-        shutil.copyfile(model / name, output / name)
     certified = card.model_copy(update=local)
-    save_card(certified, output)
+    with writing_to(output):
+        output.mkdir(parents=True, exist_ok=True)
+        for name in (WEIGHTS_NAME, SCOPE_NAME):
+            shutil.copyfile(model / name, output / name)
+        save_card(certified, output)
     return certified
 
 

@@ -1,5 +1,6 @@
 """Choosing and stating a model's threshold on films outside its training."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +12,7 @@ from training.errors import DataError
 from training.evaluation import SENSITIVITIES, Metrics, measure
 from training.films import Films
 from training.loop import evaluate
-from training.thresholds import balanced_threshold, certify, fit_temperature, patient_scores
+from training.thresholds import balanced_threshold, certify, conformal_risk_control, fit_temperature, patient_scores
 from worker.model.artifact import Measurement, OperatingPoint
 from worker.model.input_spec import InputSpec
 from worker.model.network import Network
@@ -55,12 +56,34 @@ def operating_point(
 
 
 def unpromising_point(
-    logits: NDArray[np.float32], calibration: Judged, *, method: Literal["balanced-accuracy", "half"]
+    logits: NDArray[np.float32],
+    calibration: Judged,
+    *,
+    method: Literal["conformal-risk-control", "balanced-accuracy", "half"],
+    target: float,
 ) -> OperatingPoint:
-    """Choose a threshold as other projects do: by balanced accuracy, or probability one half. It promises nothing."""
+    """Choose a threshold as other projects do; it promises nothing with confidence.
+
+    Args:
+        logits: (N,), of the calibration films.
+        calibration: the films.
+        method: a sensitivity of `target` on average over draws of patients, the best balanced accuracy, or a
+            probability of one half.
+        target: for the first.
+
+    Raises:
+        CannotCertifyError: if the patients are too few for the target.
+    """
     films = calibration.films
+    thresholds: dict[str, Callable[[], float]] = {
+        "half": lambda: 0.0,
+        "balanced-accuracy": lambda: balanced_threshold(logits, films.labels),
+        "conformal-risk-control": lambda: conformal_risk_control(
+            patient_scores(logits, films.labels, films.patients), target=target
+        ),
+    }
     return OperatingPoint(
-        threshold_logit=0.0 if method == "half" else balanced_threshold(logits, films.labels),
+        threshold_logit=thresholds[method](),
         temperature=fit_temperature(logits, films.labels),
         target_sensitivity=None,
         confidence=None,

@@ -96,8 +96,9 @@ class Recipe(_Frozen):
         gradient_norm: gradients are clipped to this norm.
         ema_decay: of the moving average of the weights, which is what ships; 0: the weights themselves.
         selection_share: share of the patients that watch over the run; needed where anything is selected.
-        validation_share: share of the patients held out; they choose the threshold and nothing else.
-        threshold: `certified`, or without any promise the one with the best balanced accuracy, or one `half`.
+        validation_share: share of the patients held out; they choose threshold and temperature, and share in the gate.
+            Where there are no selection films the history shows their AUC, which must choose nothing.
+        threshold: `certified`, or without a promise by conformal risk control, balanced accuracy, or one `half`.
         certify_on: the held-out patients of the `first` data set, or of `all`, choose the threshold.
         target_sensitivity, confidence: the promise that a certified threshold keeps.
         old_share: where old cases are mixed into a continued run, their share of each epoch.
@@ -131,7 +132,7 @@ class Recipe(_Frozen):
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     selection_share: float = Field(default=0.0, ge=0, lt=1)
     validation_share: float = Field(default=0.16, gt=0, lt=1)
-    threshold: Literal["certified", "balanced-accuracy", "half"] = "certified"
+    threshold: Literal["certified", "conformal-risk-control", "balanced-accuracy", "half"] = "certified"
     certify_on: Literal["first", "all"] = "first"
     target_sensitivity: float = Field(default=0.98, gt=0, lt=1)
     confidence: float = Field(default=0.95, gt=0, lt=1)

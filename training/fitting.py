@@ -13,14 +13,17 @@ from training.cases import CLASSES
 from training.certifying import Judged
 from training.checkpoints import Run, resume, save_checkpoint
 from training.config import Recipe
+from training.errors import DataError
 from training.evaluation import auc
 from training.films import Films, join_films, write_unreadable
 from training.loop import evaluate, new_run, train_one_epoch
+from training.outputs import writing_to
 from training.parts import Parts, Steps, Tell
 from training.publishing import publish
 from training.run_report import report_run
 from training.schedule import learning_rate, next_place, phase_of
 from training.tensorboard import Board
+from training.thresholds import certify, patient_scores
 from worker.model.artifact import ModelCard
 from worker.model.input_spec import InputSpec
 from worker.model.network import Network
@@ -60,9 +63,13 @@ def fit(
         DivergedError: if the loss is no number; the last checkpoint stays.
         CheckpointError: if the checkpoint is damaged, of another run, or cannot be written.
         CannotCertifyError: if the validation patients are too few for the recipe's promise.
+        DataError: if the first data set, whose patients certify, has none of a class among them.
+        OutputError: if something cannot be written.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    write_unreadable(parts.unreadable, output)
+    require_certifiable(parts, recipe)
+    with writing_to(output):
+        output.mkdir(parents=True, exist_ok=True)
+        write_unreadable(parts.unreadable, output)
     run = new_run(recipe, InputSpec(), device, initial)
     if resume(run, recipe, parts.sha256, output):
         tell(f"continuing after epoch {run.epoch}")
@@ -76,6 +83,7 @@ def fit(
         _tell_epoch(run, tell)
         if board:
             board.show(run.history[-1])
+    _write_history(run, output)  # again, for a run that was killed before it
     card = publish_run(run, recipe, parts, output / MODEL_NAME)
     report_run(output, output / MODEL_NAME, parts, run.history, device)
     return card
@@ -113,12 +121,30 @@ def publish_run(run: Run, recipe: Recipe, parts: Parts, directory: Path) -> Mode
     return publish(weights, recipe, {**parts.training, **parts.old}, first, measurable, directory)
 
 
+def require_certifiable(parts: Parts, recipe: Recipe) -> None:
+    """Refuse, before hours of training, films that cannot certify in the end.
+
+    Raises:
+        CannotCertifyError: if the positive patients are too few.
+        DataError: if the films that choose the threshold lack a class.
+    """
+    first = next(iter(parts.training))
+    certifying = next(iter(_judged(parts, recipe))).films
+    if recipe.certify_on == "first" and (first not in parts.validation or len(np.unique(certifying.labels)) < 2):
+        raise DataError(f"no held-out films of both classes in {first}, which is to certify; name a larger set first")
+    if recipe.threshold == "certified":
+        scores = patient_scores(np.zeros(len(certifying), np.float32), certifying.labels, certifying.patients)
+        certify(scores, target=recipe.target_sensitivity, confidence=recipe.confidence)
+
+
 def _judged(parts: Parts, recipe: Recipe) -> list[Judged]:
     """The held-out films, those that choose the threshold first."""
-    if recipe.certify_on == "all" and len(parts.validation) > 1:
-        names = ", ".join(parts.validation)
-        return [Judged(f"{names}: held-out patients", join_films(list(parts.validation.values())))]
-    return [Judged(f"{name}: held-out patients", films) for name, films in parts.validation.items()]
+    held_out = {f"{name}: held-out patients": films for name, films in parts.validation.items()}
+    if recipe.certify_on == "all":
+        held_out = {f"{', '.join(parts.validation)}: held-out patients": join_films(list(parts.validation.values()))}
+    (first, certifying), *others = held_out.items()
+    chosen = Judged(f"{first}; they also chose threshold and temperature", certifying)
+    return [chosen, *(Judged(name, films) for name, films in others)]
 
 
 def _watching(parts: Parts) -> Films:
@@ -158,7 +184,7 @@ def _tell_epoch(run: Run, tell: Tell) -> None:
 
 
 def _write_history(run: Run, output: Path) -> None:
-    with (output / HISTORY_NAME).open("w", newline="") as file:
+    with writing_to(output), (output / HISTORY_NAME).open("w", newline="") as file:
         rows = csv.DictWriter(file, fieldnames=list(run.history[0]))
         rows.writeheader()
         rows.writerows(run.history)

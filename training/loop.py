@@ -18,6 +18,8 @@ from training.schedule import Place, learning_rate, next_place, phase_of
 from worker.model.input_spec import InputSpec
 from worker.model.network import Network
 
+_DIVERGED = "the {what} is {value} at step {step}; the last checkpoint is good: lower the learning rate and begin again"
+
 
 def new_run(recipe: Recipe, spec: InputSpec, device: torch.device, initial: dict[str, Tensor] | None = None) -> Run:
     """Begin a run: weights drawn from the recipe's seed, no decay of biases and batch norms.
@@ -53,7 +55,7 @@ def train_one_epoch(
 
     Raises:
         DataError: if there is less than one batch of films.
-        DivergedError: if the loss is no finite number.
+        DivergedError: if the loss or its gradient is no finite number.
     """
     steps = len(films) // recipe.batch_size
     if steps == 0:
@@ -91,7 +93,8 @@ def evaluate(
     """
     network.eval()
     logits = [np.zeros(0, np.float32)]
-    with torch.inference_mode(), _mixed_precision(device, enabled=mixed):
+    exact = torch.backends.cudnn.flags(allow_tf32=mixed)
+    with torch.inference_mode(), exact, _mixed_precision(device, enabled=mixed):
         for start in range(0, len(pixels), 64):
             batch = resize(torch.from_numpy(pixels[start : start + 64]), size).to(device)
             logits.append(network(batch)[0].float().cpu().numpy())
@@ -137,12 +140,12 @@ def _step(run: Run, pictures: Tensor, labels: Tensor, weights: Tensor, recipe: R
     loss = functional.binary_cross_entropy_with_logits(logits, targets, weights)
     value = float(loss.detach())
     if not math.isfinite(value):
-        raise DivergedError(
-            f"the loss is {value} at step {run.step}; the last checkpoint is good: lower the learning rate and resume"
-        )
+        raise DivergedError(_DIVERGED.format(what="loss", value=value, step=run.step))
     run.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.gradient_norm)
+    norm = float(torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.gradient_norm))
+    if not math.isfinite(norm):  # one such step would make every weight a NaN, and the checkpoint after it useless
+        raise DivergedError(_DIVERGED.format(what="length of the gradient", value=norm, step=run.step))
     run.optimizer.step()
     run.step += 1
     _update_average(run, recipe)

@@ -14,10 +14,20 @@ from training.certifying import Judged, measured, operating_point, score, score_
 from training.config import Recipe
 from training.errors import DataError
 from training.films import Films, join_films
+from training.outputs import writing_to
 from training.provenance import Provenance
 from training.scope_fitting import fit_gate
 from worker.model.architectures import ARCHITECTURES, single_output
-from worker.model.artifact import SCOPE_NAME, WEIGHTS_NAME, DataSource, ModelCard, OperatingPoint, SelfTest, save_card
+from worker.model.artifact import (
+    CARD_NAME,
+    SCOPE_NAME,
+    WEIGHTS_NAME,
+    DataSource,
+    ModelCard,
+    OperatingPoint,
+    SelfTest,
+    save_card,
+)
 from worker.model.input_spec import InputSpec
 from worker.model.network import Network
 
@@ -38,7 +48,8 @@ def publish(
         state: the backbone's state dict, in its own names; of two outputs the difference is published.
         recipe: how it was trained.
         training: the films it was trained on, by the name of their source in the recipe's card.
-        calibration: films of patients outside the training that have chosen nothing yet; they choose the threshold.
+        calibration: films of patients outside the training that have chosen nothing yet; they choose threshold and
+            temperature, and with all others the gate.
         others: further sets to report on.
         directory: made where absent; its model is replaced.
 
@@ -48,6 +59,7 @@ def publish(
     Raises:
         CannotCertifyError: if the calibration patients are too few for the recipe's promise.
         DataError: if a weight does not fit into fp16.
+        OutputError: if the directory cannot be written.
     """
     weights = half_precision(single_output(state, ARCHITECTURES[recipe.architecture]))
     network = _network(weights, recipe)
@@ -56,7 +68,6 @@ def publish(
     measurements = [measured(calibration, logits, point)]
     measurements += [measured(judged, score(network, judged.films.pixels), point) for judged in others]
     statistics, gate = fit_gate(join_films([*training.values(), calibration.films, *(each.films for each in others)]))
-    directory.mkdir(parents=True, exist_ok=True)
     blob = save(weights)
     card = ModelCard(
         weights_sha256=hashlib.sha256(blob).hexdigest(),
@@ -71,15 +82,18 @@ def publish(
         self_test=_self_test(network),
         **recipe.card.model_dump(exclude={"sources"}),
     )
-    (directory / WEIGHTS_NAME).write_bytes(blob)
-    (directory / SCOPE_NAME).write_bytes(statistics.encode())
-    save_card(card, directory)
+    with writing_to(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / CARD_NAME).unlink(missing_ok=True)  # last to come, so that a half-written model has none
+        (directory / WEIGHTS_NAME).write_bytes(blob)
+        (directory / SCOPE_NAME).write_bytes(statistics.encode())
+        save_card(card, directory)
     return card
 
 
 def _operating_point(logits: NDArray[np.float32], calibration: Judged, recipe: Recipe, margin: float) -> OperatingPoint:
     if recipe.threshold != "certified":
-        return unpromising_point(logits, calibration, method=recipe.threshold)
+        return unpromising_point(logits, calibration, method=recipe.threshold, target=recipe.target_sensitivity)
     return operating_point(
         logits, calibration, target=recipe.target_sensitivity, confidence=recipe.confidence, margin=margin
     )

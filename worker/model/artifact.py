@@ -46,7 +46,7 @@ class OperatingPoint(_Frozen):
     temperature: float = Field(gt=0)
     target_sensitivity: float | None = Field(gt=0, lt=1)
     confidence: float | None = Field(gt=0, lt=1)
-    method: Literal["clopper-pearson-order-statistic", "balanced-accuracy", "half"]
+    method: Literal["clopper-pearson-order-statistic", "conformal-risk-control", "balanced-accuracy", "half"]
     unit: Literal["patient"]
     positives: int = Field(ge=1)
     allowed_misses: int | None = Field(ge=0)

@@ -52,6 +52,12 @@ def test_the_new_threshold_keeps_its_count(local: Path, tmp_path: Path) -> None:
     assert missed <= engine.card.operating_point.allowed_misses == 1
 
 
+def test_a_model_is_not_calibrated_over_itself(local: Path) -> None:
+    """Its card would be lost."""
+    with pytest.raises(DataError, match="name another folder"):
+        calibrate(default_directory(), local, default_directory(), site="w", target=0.5, confidence=0.5)
+
+
 def test_too_few_positives_are_refused(local: Path, tmp_path: Path) -> None:
     """Six patients certify no 98 %, and nothing is written."""
     with pytest.raises(CannotCertifyError, match="at least 149"):

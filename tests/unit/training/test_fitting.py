@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,11 +14,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dicom_io.phantom import draw
-from training import checkpoints, cli, fitting
+from training import checkpoints, cli, fitting, publishing
 from training.config import AugmentationSettings, Phase, Recipe
-from training.errors import CannotCertifyError, CheckpointError, DataError, DivergedError
+from training.errors import CannotCertifyError, CheckpointError, DataError, DivergedError, OutputError
 from training.loop import new_run, train_one_epoch
 from training.parts import Parts, read_parts
+from worker.errors import ModelError
 from worker.inference import load_engine
 from worker.model.artifact import load_card
 from worker.model.input_spec import InputSpec
@@ -159,6 +161,49 @@ def test_a_loss_that_is_no_number_stops_the_run(parts: Parts) -> None:
     torch.nn.init.constant_(next(run.network.parameters()), float("nan"))
     with pytest.raises(DivergedError, match="the last checkpoint is good"):
         train_one_epoch(run, parts.training["drawn"], RECIPE, CPU)
+
+
+def test_a_gradient_that_is_no_number_moves_no_weight(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finite loss may have an infinite slope; the step that would spoil every weight is not made."""
+
+    def explode(grad: torch.Tensor) -> torch.Tensor:
+        return grad * float("inf")
+
+    run = new_run(RECIPE, InputSpec(), CPU)
+    first = next(run.network.parameters())
+    first.register_hook(explode)
+    with pytest.raises(DivergedError, match="gradient"):
+        train_one_epoch(run, parts.training["drawn"], RECIPE, CPU)
+    assert all(torch.isfinite(parameter).all() for parameter in run.network.parameters())
+
+
+def test_what_cannot_be_certified_is_refused_before_the_first_epoch(parts: Parts, tmp_path: Path) -> None:
+    """Nobody waits a night to hear that the patients are too few."""
+    strict = RECIPE.model_copy(update={"target_sensitivity": 0.98, "confidence": 0.95})
+    with pytest.raises(CannotCertifyError, match="at least 149"):
+        fitting.fit(parts, strict, tmp_path, CPU, str, _silent)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_the_first_data_set_must_have_patients_who_certify(parts: Parts, tmp_path: Path) -> None:
+    """Another set's patients do not silently take their place."""
+    other = Parts(
+        training={"first": parts.training["drawn"], **parts.training}, selection={}, validation=parts.validation, old={}
+    )
+    with pytest.raises(DataError, match="in first, which is to certify"):
+        fitting.fit(other, RECIPE, tmp_path, CPU, str, _silent)
+
+
+def test_a_half_written_model_has_no_card(
+    unbroken: Path, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the disk fills up the old card is gone with the old weights, and the error is one line."""
+    shutil.copytree(unbroken / "model", tmp_path / "model")
+    monkeypatch.setattr(publishing, "save_card", lambda *_args: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OutputError, match="make room"):
+        fitting.publish_run(new_run(RECIPE, InputSpec(), CPU), RECIPE, parts, tmp_path / "model")
+    with pytest.raises(ModelError):
+        load_card(tmp_path / "model")
 
 
 def test_less_than_a_batch_is_refused(parts: Parts) -> None:
