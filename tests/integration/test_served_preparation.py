@@ -25,6 +25,5 @@ def test_the_flag_hardly_depends_on_who_resized_the_film(shared_data: Path) -> N
     ours, theirs = _logits(engine, originals), _logits(engine, copies)
     threshold = engine.card.operating_point.threshold_logit
     flips = int(((ours >= threshold) != (theirs >= threshold)).sum())
-    print(f"{len(originals)} films: mean logit difference {np.abs(ours - theirs).mean():.3f}, {flips} flips")
     assert len(originals) == 120
-    assert flips <= FLIPS_ALLOWED * len(originals)
+    assert flips <= FLIPS_ALLOWED * len(originals), f"mean logit difference {np.abs(ours - theirs).mean():.3f}"
