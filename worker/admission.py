@@ -1,10 +1,11 @@
-"""May a model take the place of the one in service? The judgement of `cxr-train compare`, and what it must say."""
+"""May a model take the place of the one in service? What its card and the judgement of `cxr-train compare` must say."""
 
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from worker.errors import PromotionError
+from worker.model.artifact import ModelCard
 from worker.model.promotion import Promotion
 
 PROMOTION_NAME = "promotion.json"
@@ -66,6 +67,33 @@ def check(promotion: Promotion, *, challenger: str, champion: str) -> None:
     if not promotion.promotable:
         why = "better in nothing" if promotion.not_inferior else "it may find fewer sick patients"
         raise PromotionError(f"not promotable: {why}; train on, or compare on more locked cases")
+
+
+def check_promise(challenger: ModelCard, champion: ModelCard) -> None:
+    """Refuse a threshold that promises no sensitivity, or less than the one in service does.
+
+    Args:
+        challenger: card of the model that is to be put in service.
+        champion: card of the model that is in service; where it promises nothing itself, any promise will do.
+
+    Raises:
+        PromotionError: with what to do.
+    """
+    offered, kept = challenger.operating_point, champion.operating_point
+    if not offered.promises:
+        raise PromotionError(
+            f"{challenger.name} {challenger.version} flags by {offered.method} and promises no sensitivity: "
+            "certify a threshold with `cxr-train calibrate`, then compare that version"
+        )
+    pairs = {
+        "sensitivity": (offered.target_sensitivity, kept.target_sensitivity),
+        "confidence": (offered.confidence, kept.confidence),
+    }
+    if less := [f"{name} {new} (in service: {old})" for name, (new, old) in pairs.items() if (new or 0) < (old or 0)]:
+        raise PromotionError(
+            f"{challenger.name} {challenger.version} promises less than the model in service: {', '.join(less)}; "
+            "certify it with `cxr-train calibrate` for at least these, then compare that version"
+        )
 
 
 def _contradiction(promotion: Promotion) -> str | None:

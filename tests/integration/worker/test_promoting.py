@@ -111,6 +111,26 @@ def test_a_threshold_that_promises_nothing_is_refused(site: Service, shipped: Mo
         Change(site, "me").promote(tmp_path / "2")
 
 
+@pytest.mark.parametrize("less", [{"target_sensitivity": 0.5}, {"confidence": 0.5}])
+def test_a_promise_below_that_of_the_model_in_service_is_refused(
+    site: Service, shipped: ModelCard, tmp_path: Path, less: dict[str, float]
+) -> None:
+    """A judgement is of the locked cases only; the promise is what the site relies on. An equal one is enough."""
+    point = shipped.operating_point.model_copy(update=less)
+    lax = small_version(tmp_path / "2", "2", operating_point=point)
+    write_judgement(tmp_path / "promotion.json", judgement(shipped.sha256, lax.sha256))
+    with pytest.raises(PromotionError, match=r"promises less .* 0\.5 \(in service: 0\.9"):
+        Change(site, "me").promote(tmp_path / "2")
+    assert in_service(site) == "1"
+
+
+def test_a_provisional_model_is_promoted_on_the_persons_word(site: Service, shipped: ModelCard, tmp_path: Path) -> None:
+    """Nobody has looked at a refreshed model before somebody promotes it."""
+    card = small_version(tmp_path / "2", "2", status="provisional", description="Provisional.")
+    write_judgement(tmp_path / "promotion.json", judgement(shipped.sha256, card.sha256))
+    assert Change(site, "me").promote(tmp_path / "2").reference.version == "2"
+
+
 def test_a_model_with_another_self_test_is_refused(site: Service, shipped: ModelCard, tmp_path: Path) -> None:
     """Score hosts could not check it when they load it."""
     other_film = shipped.self_test.model_copy(update={"pixels_sha256": "0" * 64})

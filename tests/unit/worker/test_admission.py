@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from tests.models import judgement, write_judgement
 from training.comparing import Contender, compare
-from worker.admission import check, find_promotion, read_promotion
+from worker.admission import check, check_promise, find_promotion, read_promotion
 from worker.errors import PromotionError
-from worker.model.artifact import default_directory, load_card
+from worker.model.artifact import ModelCard, default_directory, load_card
 
 CHAMPION, CHALLENGER, OTHER = "a" * 64, "b" * 64, "f" * 64
 
@@ -126,3 +126,34 @@ def test_a_judgement_that_cannot_be_read_is_refused(tmp_path: Path, text: str | 
         path.write_text(text)
     with pytest.raises(PromotionError, match=why):
         read_promotion(path)
+
+
+def promising(sensitivity: float | None, confidence: float | None) -> ModelCard:
+    """The shipped card with another promise, or none."""
+    card = load_card(default_directory())
+    update = {"target_sensitivity": sensitivity, "confidence": confidence}
+    if sensitivity is None:
+        update |= {"method": "half", "allowed_misses": None, "lower_bound": None}
+    return card.model_copy(update={"operating_point": card.operating_point.model_copy(update=update)})
+
+
+@pytest.mark.parametrize("in_service", [(0.98, 0.95), (0.97, 0.95), (0.98, 0.9), (None, None)])
+def test_a_promise_of_at_least_what_is_in_service_is_admitted(in_service: tuple[float | None, float | None]) -> None:
+    """The same, more of either, or any where the model in service promises nothing."""
+    check_promise(promising(0.98, 0.95), promising(*in_service))
+
+
+@pytest.mark.parametrize(
+    ("offered", "why"),
+    [
+        ((0.5, 0.95), r"sensitivity 0\.5 \(in service: 0\.98\);"),
+        ((0.98, 0.5), r"confidence 0\.5 \(in service: 0\.95\);"),
+        ((0.99, 0.9), r"confidence 0\.9 "),
+        ((0.5, 0.5), r"sensitivity 0\.5 .*, confidence 0\.5 .*cxr-train calibrate"),
+        ((None, None), "by half and promises no sensitivity"),
+    ],
+)
+def test_a_promise_of_less_is_refused(offered: tuple[float | None, float | None], why: str) -> None:
+    """What is less stands beside what is in service; more of one does not make up for less of the other."""
+    with pytest.raises(PromotionError, match=why):
+        check_promise(promising(*offered), promising(0.98, 0.95))
