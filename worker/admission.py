@@ -1,5 +1,6 @@
 """May a model take the place of the one in service? What its card and the judgement of `cxr-train compare` must say."""
 
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -39,13 +40,15 @@ def read_promotion(path: Path) -> tuple[bytes, Promotion]:
         raise PromotionError(f"{path} is no judgement ({where}: {first['msg']}): run `cxr-train compare`") from None
 
 
-def check(promotion: Promotion, *, challenger: str, champion: str) -> None:
+def check(promotion: Promotion, *, challenger: str, champion: str, withdrawn_at: datetime | None = None) -> None:
     """Refuse a judgement that is not of these two models, or does not allow the change by its own figures.
 
     Args:
         promotion: what `cxr-train compare` wrote.
         challenger: SHA-256 of the card that is to be put in service.
         champion: SHA-256 of the card that is in service.
+        withdrawn_at: when the challenger was last rolled back; None if it never was. What was judged before does not
+            know why.
 
     Raises:
         PromotionError: with what to do.
@@ -61,6 +64,11 @@ def check(promotion: Promotion, *, challenger: str, champion: str) -> None:
         raise PromotionError(
             f"the judgement is against model {promotion.champion}, in service is {champion}: "
             "compare with the model in service (`cxr-train compare --champion DIR`)"
+        )
+    if withdrawn_at is not None and promotion.judged_at <= withdrawn_at:
+        raise PromotionError(
+            f"this model was rolled back at {withdrawn_at:%Y-%m-%d %H:%M:%S} UTC, and judged at "
+            f"{promotion.judged_at:%Y-%m-%d %H:%M:%S %Z}, not after that: run `cxr-train compare` again"
         )
     if contradiction := _contradiction(promotion):
         raise PromotionError(f"promotion.json contradicts itself ({contradiction}): run `cxr-train compare` again")

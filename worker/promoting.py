@@ -12,7 +12,7 @@ from worker.errors import PromotionError
 from worker.model.artifact import ModelCard, default_directory, load_card
 from worker.model_store import check_directory
 from worker.queues import Queue
-from worker.repository.model_versions import CHOSEN, SHIPPED, Entry, RegisteredModel, put_in_service
+from worker.repository.model_versions import CHOSEN, SHIPPED, Entry, RegisteredModel, put_in_service, withdrawn_at
 from worker.service import Service
 
 
@@ -37,14 +37,16 @@ class Change:
 
         Raises:
             ModelError: if the directory is damaged or incomplete.
-            PromotionError: if the judgement is absent, of other models, or says no; if the threshold promises less than
-                that of the model in service.
+            PromotionError: if the judgement is absent, of other models, from before a rollback of this one, or says no;
+                if the threshold promises less than that of the model in service.
             ConfigurationError: if no model is in service, or this host has no files of it.
         """
         card = check_directory(directory)
         current = champion_in_service(self.service.database)
         text, promotion = read_promotion(promotion_file or find_promotion(directory))
-        check(promotion, challenger=card.sha256, champion=current.reference.sha256)
+        with self.service.database.read() as session:
+            withdrawn = withdrawn_at(session, card.sha256)
+        check(promotion, challenger=card.sha256, champion=current.reference.sha256, withdrawn_at=withdrawn)
         check_promise(card, self.service.models.find(current.reference).card)
         _require_known_self_test(card)
         self._keep_shipped(current)

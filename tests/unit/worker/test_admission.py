@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,24 @@ def test_a_judgement_lies_in_the_directory_or_beside_it(tmp_path: Path) -> None:
     inside = write_judgement(directory / "promotion.json", judgement(CHAMPION, CHALLENGER))
     assert find_promotion(directory) == inside
     assert read_promotion(inside)[1] == judgement(CHAMPION, CHALLENGER)
+
+
+def test_a_judgement_as_old_as_the_rollback_is_refused() -> None:
+    """One from after it is admitted."""
+    judged = judgement(CHAMPION, CHALLENGER).judged_at
+    models = {"challenger": CHALLENGER, "champion": CHAMPION}
+    for withdrawn_at in (judged, judged + timedelta(seconds=1)):
+        with pytest.raises(PromotionError, match="not after that"):
+            check(judgement(CHAMPION, CHALLENGER), **models, withdrawn_at=withdrawn_at)
+    check(judgement(CHAMPION, CHALLENGER), **models, withdrawn_at=judged - timedelta(seconds=1))
+
+
+def test_a_judgement_without_a_time_zone_is_refused(tmp_path: Path) -> None:
+    """It could not be held against the time of a rollback."""
+    path = write_judgement(tmp_path / "promotion.json", judgement(CHAMPION, CHALLENGER))
+    path.write_text(path.read_text().replace("00:00:00Z", "00:00:00"))
+    with pytest.raises(PromotionError, match="judged_at"):
+        read_promotion(path)
 
 
 @pytest.mark.parametrize(
