@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from dicom_io.durability import sync
 from dicom_io.errors import SpoolError
 
 
@@ -47,7 +48,7 @@ class Spool:
             if not path.exists():
                 self.require_space(sum(len(part) for part in parts))
                 _write(path, parts)
-            _fsync_folder(path.parent)  # also for a file that another process has renamed just now
+            sync(path.parent)  # also for a file that another process has renamed just now
         except OSError as error:
             raise SpoolError(f"spool: {error.strerror}: free space or mend the folder, then send again") from error
         return path
@@ -57,7 +58,7 @@ class Spool:
             return
         for level in (self.root, folder):  # parents that mkdir makes by itself would not get the mode
             level.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _fsync_folder(level.parent)
+            sync(level.parent)
 
     def require_space(self, size: int) -> None:
         """Check that an object of this many bytes fits and leaves the free space that is to be kept.
@@ -93,11 +94,3 @@ def _write(path: Path, parts: Sequence[bytes | memoryview]) -> None:
 def _write_all(descriptor: int, data: memoryview) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,8 +12,7 @@ from training.films import load_films, without_duplicates
 from training.outputs import writing_to
 from worker.model.artifact import SCOPE_NAME, WEIGHTS_NAME, ModelCard, load_card, save_card
 from worker.model.network import load_network
-
-_SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.]{0,31}")
+from worker.model.site import SITE_PATTERN, SITE_RULE
 
 
 def calibrate(
@@ -77,8 +76,8 @@ def checked_site(site: str) -> str:
     """Return the name of a site, which becomes part of a version.
 
     Raises:
-        DataError: if it has other characters than letters, digits and dots, or is too long.
+        DataError: if it has other characters than letters, digits and dots, begins with a dot, or is too long.
     """
-    if not _SITE.fullmatch(site):
-        raise DataError(f"site {site!r}: use up to 32 letters, digits and dots")
+    if not re.fullmatch(SITE_PATTERN, site):
+        raise DataError(f"site {site!r}: use {SITE_RULE}")
     return site

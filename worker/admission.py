@@ -1,10 +1,12 @@
-"""May a model take the place of the one in service? The judgement of `cxr-train compare`, and what it must say."""
+"""May a model take the place of the one in service? What its card and the judgement of `cxr-train compare` must say."""
 
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from worker.errors import PromotionError
+from worker.model.artifact import ModelCard
 from worker.model.promotion import Promotion
 
 PROMOTION_NAME = "promotion.json"
@@ -38,13 +40,15 @@ def read_promotion(path: Path) -> tuple[bytes, Promotion]:
         raise PromotionError(f"{path} is no judgement ({where}: {first['msg']}): run `cxr-train compare`") from None
 
 
-def check(promotion: Promotion, *, challenger: str, champion: str) -> None:
+def check(promotion: Promotion, *, challenger: str, champion: str, withdrawn_at: datetime | None = None) -> None:
     """Refuse a judgement that is not of these two models, or does not allow the change by its own figures.
 
     Args:
         promotion: what `cxr-train compare` wrote.
         challenger: SHA-256 of the card that is to be put in service.
         champion: SHA-256 of the card that is in service.
+        withdrawn_at: when the challenger was last rolled back; None if it never was. What was judged before does not
+            know why.
 
     Raises:
         PromotionError: with what to do.
@@ -61,11 +65,43 @@ def check(promotion: Promotion, *, challenger: str, champion: str) -> None:
             f"the judgement is against model {promotion.champion}, in service is {champion}: "
             "compare with the model in service (`cxr-train compare --champion DIR`)"
         )
+    if withdrawn_at is not None and promotion.judged_at <= withdrawn_at:
+        raise PromotionError(
+            f"this model was rolled back at {withdrawn_at:%Y-%m-%d %H:%M:%S} UTC, and judged at "
+            f"{promotion.judged_at:%Y-%m-%d %H:%M:%S %Z}, not after that: run `cxr-train compare` again"
+        )
     if contradiction := _contradiction(promotion):
         raise PromotionError(f"promotion.json contradicts itself ({contradiction}): run `cxr-train compare` again")
     if not promotion.promotable:
         why = "better in nothing" if promotion.not_inferior else "it may find fewer sick patients"
         raise PromotionError(f"not promotable: {why}; train on, or compare on more locked cases")
+
+
+def check_promise(challenger: ModelCard, champion: ModelCard) -> None:
+    """Refuse a threshold that promises no sensitivity, or less than the one in service does.
+
+    Args:
+        challenger: card of the model that is to be put in service.
+        champion: card of the model that is in service; where it promises nothing itself, any promise will do.
+
+    Raises:
+        PromotionError: with what to do.
+    """
+    offered, kept = challenger.operating_point, champion.operating_point
+    if not offered.promises:
+        raise PromotionError(
+            f"{challenger.name} {challenger.version} flags by {offered.method} and promises no sensitivity: "
+            "certify a threshold with `cxr-train calibrate`, then compare that version"
+        )
+    pairs = {
+        "sensitivity": (offered.target_sensitivity, kept.target_sensitivity),
+        "confidence": (offered.confidence, kept.confidence),
+    }
+    if less := [f"{name} {new} (in service: {old})" for name, (new, old) in pairs.items() if (new or 0) < (old or 0)]:
+        raise PromotionError(
+            f"{challenger.name} {challenger.version} promises less than the model in service: {', '.join(less)}; "
+            "certify it with `cxr-train calibrate` for at least these, then compare that version"
+        )
 
 
 def _contradiction(promotion: Promotion) -> str | None:

@@ -24,7 +24,8 @@ class Follower(Generic[Worker]):
     """Keeps what was built for the model in service, and builds it anew when another one is.
 
     While this host cannot load the model in service, it goes on with the one it has, or else with the last one before
-    that it can load: a sick patient must not wait for an operator. Results name the model that really scored.
+    that it can load: a sick patient must not wait for an operator. One that was rolled back is kept only if this host
+    can load none of those before it. Results name the model that really scored.
 
     Attributes:
         build: makes the worker of a model; raises ConfigurationError or ModelError if it cannot.
@@ -65,14 +66,17 @@ class Follower(Generic[Worker]):
         return worker
 
     def _go_on_with_another(self, error: ConfigurationError | ModelError) -> Worker:
-        if self._held is not None:
+        earlier = predecessors(self.service.database)
+        if self._held is not None and self._held[0].id in {model.id for model in earlier}:
             return self._held[1]
-        for model in predecessors(self.service.database):
+        for model in earlier:
             try:
                 return self._take_up(model)
             except (ConfigurationError, ModelError):
                 continue
-        raise error
+        if self._held is None:
+            raise error
+        return self._held[1]
 
     def _complain(self, in_service: RegisteredModel, error: ConfigurationError | ModelError) -> None:
         complaint = (in_service.id, str(error))

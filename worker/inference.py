@@ -22,7 +22,8 @@ class Scores:
     Attributes:
         logits: float32 (N,), before the sigmoid and the temperature.
         scope_distances: float32 (N,), how far each film lies from the films the model was made from.
-        activation_maps: float16 (N, h, w), 7x7 at 224 pixels, in units of the logit; mean plus bias is the logit.
+        activation_maps: float16 (N, h, w), in units of the logit: 7x7 at 224 pixels, 14x14 of a baseline-cnn; mean plus
+            bias is the logit.
     """
 
     logits: NDArray[np.float32]

@@ -5,12 +5,12 @@ promoted from may go away; the one that ships lies in the package. Every host ha
 """
 
 import hashlib
-import os
 import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicom_io.durability import sync
 from worker.domain import ModelReference
 from worker.errors import ConfigurationError, ModelError
 from worker.model.artifact import CARD_NAME, SCOPE_NAME, WEIGHTS_NAME, ModelCard, default_directory, load_card
@@ -90,12 +90,12 @@ class ModelStore:
             aside.chmod(0o755)
             for name in _FILES:
                 _copy_durably(source / name, aside / name)
-            _sync(aside)
+            sync(aside)
             check_directory(aside)
             if directory.exists():
                 directory.rename(aside.with_suffix(".damaged"))
             aside.rename(directory)
-            _sync(self.root)
+            sync(self.root)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
             shutil.rmtree(aside.with_suffix(".damaged"), ignore_errors=True)
@@ -141,12 +141,4 @@ def _sha256(path: Path) -> str:
 def _copy_durably(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
     target.chmod(0o644)
-    _sync(target)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(target)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_io.phantom import self_test_pixels
-from worker.admission import check, find_promotion, read_promotion
+from worker.admission import check, check_promise, find_promotion, read_promotion
 from worker.champion import champion_in_service, predecessors, reference_of
 from worker.domain import ModelReference
 from worker.errors import PromotionError
 from worker.model.artifact import ModelCard, default_directory, load_card
 from worker.model_store import check_directory
 from worker.queues import Queue
-from worker.repository.model_versions import CHOSEN, SHIPPED, Entry, RegisteredModel, put_in_service
+from worker.repository.model_versions import CHOSEN, SHIPPED, Entry, RegisteredModel, put_in_service, withdrawn_at
 from worker.service import Service
 
 
@@ -37,14 +37,17 @@ class Change:
 
         Raises:
             ModelError: if the directory is damaged or incomplete.
-            PromotionError: if the judgement is absent, of other models, or says no.
-            ConfigurationError: if no model is in service.
+            PromotionError: if the judgement is absent, of other models, from before a rollback of this one, or says no;
+                if the threshold promises less than that of the model in service.
+            ConfigurationError: if no model is in service, or this host has no files of it.
         """
         card = check_directory(directory)
         current = champion_in_service(self.service.database)
         text, promotion = read_promotion(promotion_file or find_promotion(directory))
-        check(promotion, challenger=card.sha256, champion=current.reference.sha256)
-        _require_promise(card)
+        with self.service.database.read() as session:
+            withdrawn = withdrawn_at(session, card.sha256)
+        check(promotion, challenger=card.sha256, champion=current.reference.sha256, withdrawn_at=withdrawn)
+        check_promise(card, self.service.models.find(current.reference).card)
         _require_known_self_test(card)
         self._keep_shipped(current)
         self.service.models.install(directory)
@@ -90,14 +93,6 @@ class Change:
         # The next version of the package brings other weights; a rollback must find these.
         if current.location == SHIPPED:
             self.service.models.keep(self.service.models.find(current.reference))
-
-
-def _require_promise(card: ModelCard) -> None:
-    if not card.operating_point.promises:
-        raise PromotionError(
-            f"{card.name} {card.version} flags by {card.operating_point.method} and promises no sensitivity: "
-            "certify a threshold with `cxr-train calibrate`, then compare that version"
-        )
 
 
 def _require_known_self_test(card: ModelCard) -> None:

@@ -37,7 +37,7 @@ class ScreenedFile:
         flag: what is said of it.
         failed: whether a film may be in the file that was not screened; not so for an image that is out of scope.
         films: what the network saw, uint8 (frames, size, size); no frames where nothing was scored.
-        activation_maps: float16 (frames, 7, 7), in units of the logit.
+        activation_maps: float16 (frames, h, w), in units of the logit: 7x7 at 224 pixels, 14x14 of a baseline-cnn.
     """
 
     path: Path

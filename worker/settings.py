@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from worker.errors import ConfigurationError
+from worker.model.site import SITE_PATTERN
 
 CONFIG_VARIABLE = "CXR_CONFIG"
 
@@ -71,7 +72,9 @@ class RetrainingSettings(_Section):
     old: Path | None = Field(default=None, description="Films of earlier trainings, mixed in against forgetting.")
     locked: Path | None = Field(default=None, description="Locked films that judge the new model.")
     output: Path | None = Field(default=None, description="Folder for the new model and its promotion.json.")
-    site: Name | None = Field(default=None, description="Short name of the site; becomes part of the version.")
+    site: str | None = Field(
+        default=None, pattern=SITE_PATTERN, description="Short name of the site; becomes part of the version."
+    )
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

@@ -59,18 +59,17 @@ class Speaker:
         return self._state(session, study, _judge(session, study, overdue=True), Stage.OVERDUE, now)
 
     def state_conclusion(self, session: Session, study_id: int, now: datetime) -> bool:
-        """Say what stands when the study is quiet and every image is terminal."""
+        """Say what stands when the study is quiet and every image is terminal; once per revision, by any model."""
         study = lock_study(session, study_id)
+        if study.concluded_revision >= study.revision:  # by another process, between the search and the lock
+            return False
         verdict = _judge(session, study, overdue=False)
         if verdict.reason is Reason.PENDING:  # an image came between the search and the lock
             return False
         return self._state(session, study, verdict, Stage.COMPLETE, now)
 
     def _state(self, session: Session, study: Study, verdict: Verdict, stage: Stage, now: datetime) -> bool:
-        model = last_scoring_model(session, study.id)
-        if model is None and was_said(session, study, stage):  # the key of results does not see it for another model
-            return False
-        model = model or self.champion
+        model = last_scoring_model(session, study.id) or self.champion
         flag = self._flag(session, study, name_other_models(verdict, model.reference), stage, now, model.reference)
         destinations = () if study.synthetic else self.destinations
         names = [d.name for d in destinations if wants(d, flag, in_scope=verdict.in_scope)]

@@ -158,7 +158,7 @@ class Score(Claimable, Base):
     flagged: Mapped[bool] = mapped_column(default=False)
     scope_distance: Mapped[float | None]
     strange: Mapped[bool] = mapped_column(default=False)  # does not look like a chest film to the model
-    activation_map: Mapped[bytes | None]  # float16 (7, 7), little endian
+    activation_map: Mapped[bytes | None]  # float16, little endian: (7, 7), (14, 14) of baseline-cnn
     created_at: Mapped[datetime]
     scored_at: Mapped[datetime | None]
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
+from dicom_io.durability import sync
 from dicom_io.part10 import tolerant
 from worker.delivery.reporting import structured_report
 from worker.domain import ScreeningResult
@@ -58,14 +59,6 @@ def _write(path: Path, content: bytes) -> None:
         finally:
             with suppress(FileNotFoundError):
                 Path(temporary).unlink()
-        _sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise DeliveryRetryError(f"{path.parent} cannot be written ({error.strerror}); mend it.") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,9 +1,8 @@
 """The judgement that lets one model replace another; `cxr-train compare` writes it."""
 
-from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Digest = str
 
@@ -23,6 +22,7 @@ class Promotion(BaseModel):
         not_inferior: whether that lower bound is above minus one point.
         better: in what the challenger is better, if in anything.
         promotable: not inferior, and better in something.
+        judged_at: when; with its time zone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -43,4 +43,4 @@ class Promotion(BaseModel):
     not_inferior: bool
     better: tuple[Literal["sensitivity", "specificity", "auc"], ...]
     promotable: bool
-    judged_at: datetime
+    judged_at: AwareDatetime

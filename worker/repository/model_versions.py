@@ -122,6 +122,13 @@ def in_service_since(session: Session) -> dict[str, datetime]:
     return {detail["sha256"]: at for detail, at in rows}
 
 
+def withdrawn_at(session: Session, sha256: str) -> datetime | None:
+    """Return when a model was last rolled back, that is, another put back in its place; None if it never was."""
+    rows = session.execute(select(Event.detail, Event.at).where(Event.kind == IN_SERVICE).order_by(Event.id.desc()))
+    rollbacks = ((detail, at) for detail, at in rows if detail.get("how") == Entry.ROLLED_BACK)
+    return next((at for detail, at in rollbacks if detail["replaced"] == sha256), None)
+
+
 def as_registered(row: ModelVersion) -> RegisteredModel:
     """Return a row as a value."""
     reference = ModelReference(name=row.name, version=row.version, sha256=row.sha256)

@@ -1,8 +1,9 @@
 """A running worker and the model in service, on both kinds of database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -135,6 +136,55 @@ def test_a_worker_that_can_load_no_model_says_why(
     with pytest.raises(ConfigurationError, match="models add"):
         follower.current()
     assert loads.versions == []
+
+
+def roll_back(site: Service, to: ModelCard) -> None:
+    """Put the model before back, as an operator does on another host."""
+    current, reference = champion_in_service(site.database), reference_of(to)
+    with site.database.begin() as session:
+        put_in_service(session, reference, NOW, replacing=current, location=CHOSEN, entry=Entry.ROLLED_BACK)
+
+
+def errors(logs: list[MutableMapping[str, Any]]) -> list[tuple[str, str]]:
+    """What could not be loaded, and what is gone on with, in the order of the complaints."""
+    return [(line["version"], line["goes_on_with"]) for line in logs if line["event"] == "model-not-loaded"]
+
+
+def test_a_model_that_was_rolled_back_scores_no_longer_where_an_earlier_one_can_be_loaded(
+    site: Service, follower: Follower[str], loads: Loads, tmp_path: Path
+) -> None:
+    """This host has no files of the model that was put back, but of the one before it: it is tried until it has."""
+    second = change(site, tmp_path, "2", here=False)
+    change(site, tmp_path, "3")
+    assert follower.current() == "3"
+    roll_back(site, second)
+    with capture_logs() as logs:
+        assert [follower.current(), follower.current()] == ["1", "1"]
+        loads.seconds += RETRY_SECONDS + 1
+        assert follower.current() == "1"
+    assert errors(logs) == [("2", "1")]
+    assert loads.versions == ["3", "1"]
+    site.models.install(tmp_path / "2")
+    loads.seconds += RETRY_SECONDS + 1
+    assert follower.current() == "2"
+
+
+def test_a_model_that_was_rolled_back_scores_on_where_no_other_can_be_loaded(
+    site: Service, follower: Follower[str], loads: Loads, tmp_path: Path
+) -> None:
+    """To miss a sick patient is worst; an error line says what goes on, until another one is there."""
+    second = change(site, tmp_path, "2", here=False)
+    change(site, tmp_path, "3")
+    assert follower.current() == "3"
+    whole = (tmp_path / "package" / WEIGHTS_NAME).read_bytes()
+    (tmp_path / "package" / WEIGHTS_NAME).write_bytes(b"other")
+    roll_back(site, second)
+    with capture_logs() as logs:
+        assert [follower.current(), follower.current()] == ["3", "3"]
+        (tmp_path / "package" / WEIGHTS_NAME).write_bytes(whole)
+        loads.seconds += RETRY_SECONDS + 1
+        assert follower.current() == "1"
+    assert errors(logs) == [("2", "3"), ("2", "1")]
 
 
 def test_a_model_that_fails_when_it_is_built_is_not_taken_up(site: Service, tmp_path: Path) -> None:

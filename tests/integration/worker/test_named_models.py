@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from dicom_io.reasons import Reason
 from tests.studies import (
@@ -11,7 +12,9 @@ from tests.studies import (
     MODEL,
     NOW,
     flags,
+    frame_score,
     incoming,
+    outbox,
     prepare,
     put_in_service,
     receive,
@@ -22,7 +25,9 @@ from tests.studies import (
 from worker.db import Database
 from worker.domain import ImageState
 from worker.repository.model_versions import RegisteredModel
+from worker.repository.scoring import fail_frames, finish_frames
 from worker.stating import Speaker
+from worker.tables import Score
 
 NEWER = MODEL.model_copy(update={"version": "2.0.0", "sha256": "b" * 64})
 
@@ -102,3 +107,20 @@ def test_a_study_is_overdue_once_although_another_model_scored_meanwhile(
     score_everything(database, newer, at=NOW + MINUTE)
     assert not state(database, speaker.state_overdue)
     assert [models(flag)[0] for flag in flags(database)] == ["1.0.0"]
+
+
+def test_a_study_is_concluded_once_although_another_model_answered_late(
+    database: Database, newer: RegisteredModel
+) -> None:
+    """Two sweeps found it; between their words a frame that was given up was answered after all, by the new model."""
+    prepare(database, "2.25.12")
+    with database.begin() as session:
+        late = session.scalars(select(Score.id).where(Score.logit.is_(None))).one()
+        fail_frames(session, [late], Reason.ATTEMPTS_EXHAUSTED, NOW)
+    speaker = Speaker(newer, (FOLDER,), shadow=False)
+    assert state(database, speaker.state_conclusion)
+    with database.begin() as session:
+        finish_frames(session, [frame_score(late)], model_version_id=newer.id, now=NOW + MINUTE)
+    assert not state(database, speaker.state_conclusion)
+    assert [(row.stage, row.revision) for row in results(database)] == [("complete", 2)]
+    assert len(outbox(database)) == 1

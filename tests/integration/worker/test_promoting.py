@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from worker.errors import ConfigurationError, ModelError, PromotionError
 from worker.model.artifact import SCOPE_NAME, ModelCard
 from worker.promoting import Change
 from worker.queues import Queue
-from worker.repository.model_versions import Entry, put_in_service, put_shipped_model_in_service
+from worker.repository.model_versions import Entry, put_in_service, put_shipped_model_in_service, withdrawn_at
 from worker.service import Service
 from worker.tables import Event
 
@@ -111,6 +112,26 @@ def test_a_threshold_that_promises_nothing_is_refused(site: Service, shipped: Mo
         Change(site, "me").promote(tmp_path / "2")
 
 
+@pytest.mark.parametrize("less", [{"target_sensitivity": 0.5}, {"confidence": 0.5}])
+def test_a_promise_below_that_of_the_model_in_service_is_refused(
+    site: Service, shipped: ModelCard, tmp_path: Path, less: dict[str, float]
+) -> None:
+    """A judgement is of the locked cases only; the promise is what the site relies on. An equal one is enough."""
+    point = shipped.operating_point.model_copy(update=less)
+    lax = small_version(tmp_path / "2", "2", operating_point=point)
+    write_judgement(tmp_path / "promotion.json", judgement(shipped.sha256, lax.sha256))
+    with pytest.raises(PromotionError, match=r"promises less .* 0\.5 \(in service: 0\.9"):
+        Change(site, "me").promote(tmp_path / "2")
+    assert in_service(site) == "1"
+
+
+def test_a_provisional_model_is_promoted_on_the_persons_word(site: Service, shipped: ModelCard, tmp_path: Path) -> None:
+    """Nobody has looked at a refreshed model before somebody promotes it."""
+    card = small_version(tmp_path / "2", "2", status="provisional", description="Provisional.")
+    write_judgement(tmp_path / "promotion.json", judgement(shipped.sha256, card.sha256))
+    assert Change(site, "me").promote(tmp_path / "2").reference.version == "2"
+
+
 def test_a_model_with_another_self_test_is_refused(site: Service, shipped: ModelCard, tmp_path: Path) -> None:
     """Score hosts could not check it when they load it."""
     other_film = shipped.self_test.model_copy(update={"pixels_sha256": "0" * 64})
@@ -145,15 +166,38 @@ def test_a_promotion_after_a_rollback_is_rolled_back_to_the_model_before_it(
     assert Change(site, "me").roll_back("bad, too").reference.version == "1"
 
 
-def test_a_model_that_is_promoted_again_after_a_rollback_needs_a_judgement_against_the_present_one(
-    site: Service, promote: Callable[[str], ModelCard], tmp_path: Path
+def test_a_model_that_was_rolled_back_needs_a_judgement_from_after_that(
+    site: Service, promote: Callable[[str], ModelCard], clock: Clock, shipped: ModelCard, tmp_path: Path
 ) -> None:
-    """The judgement of its first promotion is against the model in service, and is taken again."""
-    promote("2")
+    """The one that it was promoted by is against the model in service again, and knows nothing of the rollback."""
+    card = promote("2")
+    change = Change(site, "me")
     with pytest.raises(PromotionError, match="in service already"):
-        Change(site, "me").promote(tmp_path / "2")
-    Change(site, "me").roll_back("a mistake")
-    assert Change(site, "me").promote(tmp_path / "2").reference.version == "2" == in_service(site)
+        change.promote(tmp_path / "2")
+    clock.advance(hours=1)
+    change.roll_back("missed two")
+    with pytest.raises(PromotionError, match=r"rolled back at 2026-11-20 11:00:00 UTC.*cxr-train compare"):
+        change.promote(tmp_path / "2")
+    assert in_service(site) == "1"
+    newer = judgement(shipped.sha256, card.sha256, judged_at=clock() + timedelta(seconds=1))
+    write_judgement(tmp_path / "2" / "promotion.json", newer)
+    assert change.promote(tmp_path / "2").reference.version == "2" == in_service(site)
+
+
+def test_a_rollback_withdraws_the_model_that_it_replaces_and_no_other(
+    site: Service, promote: Callable[[str], ModelCard], clock: Clock
+) -> None:
+    """The last rollback of a model counts; the one that it led to was not rolled back, nor a model that never was."""
+    two, three = promote("2"), promote("3")
+    change = Change(site, "me")
+    change.roll_back("bad")
+    with site.database.read() as session:
+        assert [withdrawn_at(session, card.sha256) for card in (two, three)] == [None, clock()]
+    clock.advance(hours=1)
+    change.roll_back("bad, too")
+    with site.database.read() as session:
+        earlier = clock() - timedelta(hours=1)
+        assert [withdrawn_at(session, card.sha256) for card in (two, three)] == [clock(), earlier]
 
 
 def test_a_rollback_without_the_files_is_refused(site: Service, promote: Callable[[str], ModelCard]) -> None:

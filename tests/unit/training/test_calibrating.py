@@ -5,15 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from dicom_io.phantom import draw
 from training import cli
-from training.calibrating import calibrate
+from training.calibrating import calibrate, checked_site
 from training.errors import CannotCertifyError, DataError
 from worker.inference import load_engine
 from worker.model.artifact import default_directory, load_card
 from worker.model.preprocessing import prepare
+from worker.settings import RetrainingSettings
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +86,18 @@ def test_the_command_tells_the_promise(local: Path, tmp_path: Path) -> None:
     refused = CliRunner().invoke(cli.app, [*options, "--site", "../ward"])
     assert refused.exit_code == 2
     assert "letters, digits and dots" in refused.stderr
+
+
+@pytest.mark.parametrize("site", ["w", "7", "Ward.7", "a" * 32])
+def test_a_site_is_the_same_to_training_and_to_the_settings_that_start_it(site: str) -> None:
+    """A short name of letters, digits and dots."""
+    assert checked_site(site) == RetrainingSettings(site=site).site == site
+
+
+@pytest.mark.parametrize("site", ["", ".w", "ward-7", "ward_7", "w\n", "w\u00e4", "a" * 33])
+def test_a_site_that_cannot_be_part_of_a_version_is_refused_by_both(site: str) -> None:
+    """By the settings when the service starts, not by every night's training."""
+    with pytest.raises(DataError, match="up to 32 letters, digits and dots, the first a letter or digit"):
+        checked_site(site)
+    with pytest.raises(ValidationError, match="site"):
+        RetrainingSettings(site=site)

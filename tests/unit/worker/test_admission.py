@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from tests.models import judgement, write_judgement
 from training.comparing import Contender, compare
-from worker.admission import check, find_promotion, read_promotion
+from worker.admission import check, check_promise, find_promotion, read_promotion
 from worker.errors import PromotionError
-from worker.model.artifact import default_directory, load_card
+from worker.model.artifact import ModelCard, default_directory, load_card
 
 CHAMPION, CHALLENGER, OTHER = "a" * 64, "b" * 64, "f" * 64
 
@@ -116,6 +116,24 @@ def test_a_judgement_lies_in_the_directory_or_beside_it(tmp_path: Path) -> None:
     assert read_promotion(inside)[1] == judgement(CHAMPION, CHALLENGER)
 
 
+def test_a_judgement_as_old_as_the_rollback_is_refused() -> None:
+    """One from after it is admitted."""
+    judged = judgement(CHAMPION, CHALLENGER).judged_at
+    models = {"challenger": CHALLENGER, "champion": CHAMPION}
+    for withdrawn_at in (judged, judged + timedelta(seconds=1)):
+        with pytest.raises(PromotionError, match="not after that"):
+            check(judgement(CHAMPION, CHALLENGER), **models, withdrawn_at=withdrawn_at)
+    check(judgement(CHAMPION, CHALLENGER), **models, withdrawn_at=judged - timedelta(seconds=1))
+
+
+def test_a_judgement_without_a_time_zone_is_refused(tmp_path: Path) -> None:
+    """It could not be held against the time of a rollback."""
+    path = write_judgement(tmp_path / "promotion.json", judgement(CHAMPION, CHALLENGER))
+    path.write_text(path.read_text().replace("00:00:00Z", "00:00:00"))
+    with pytest.raises(PromotionError, match="judged_at"):
+        read_promotion(path)
+
+
 @pytest.mark.parametrize(
     ("text", "why"), [(None, "nothing is promoted without"), ("{}", "is no judgement"), ("\0", "is no judgement")]
 )
@@ -126,3 +144,34 @@ def test_a_judgement_that_cannot_be_read_is_refused(tmp_path: Path, text: str | 
         path.write_text(text)
     with pytest.raises(PromotionError, match=why):
         read_promotion(path)
+
+
+def promising(sensitivity: float | None, confidence: float | None) -> ModelCard:
+    """The shipped card with another promise, or none."""
+    card = load_card(default_directory())
+    update = {"target_sensitivity": sensitivity, "confidence": confidence}
+    if sensitivity is None:
+        update |= {"method": "half", "allowed_misses": None, "lower_bound": None}
+    return card.model_copy(update={"operating_point": card.operating_point.model_copy(update=update)})
+
+
+@pytest.mark.parametrize("in_service", [(0.98, 0.95), (0.97, 0.95), (0.98, 0.9), (None, None)])
+def test_a_promise_of_at_least_what_is_in_service_is_admitted(in_service: tuple[float | None, float | None]) -> None:
+    """The same, more of either, or any where the model in service promises nothing."""
+    check_promise(promising(0.98, 0.95), promising(*in_service))
+
+
+@pytest.mark.parametrize(
+    ("offered", "why"),
+    [
+        ((0.5, 0.95), r"sensitivity 0\.5 \(in service: 0\.98\);"),
+        ((0.98, 0.5), r"confidence 0\.5 \(in service: 0\.95\);"),
+        ((0.99, 0.9), r"confidence 0\.9 "),
+        ((0.5, 0.5), r"sensitivity 0\.5 .*, confidence 0\.5 .*cxr-train calibrate"),
+        ((None, None), "by half and promises no sensitivity"),
+    ],
+)
+def test_a_promise_of_less_is_refused(offered: tuple[float | None, float | None], why: str) -> None:
+    """What is less stands beside what is in service; more of one does not make up for less of the other."""
+    with pytest.raises(PromotionError, match=why):
+        check_promise(promising(*offered), promising(0.98, 0.95))

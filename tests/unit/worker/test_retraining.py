@@ -100,6 +100,12 @@ def test_a_time_that_is_none_is_refused(at: str) -> None:
         RetrainingSettings(at=at)
 
 
+def test_a_site_that_training_refuses_is_refused() -> None:
+    """At the start: else every night's training would fail."""
+    with pytest.raises(ValidationError, match="site"):
+        RetrainingSettings(site="ward-7")
+
+
 def test_a_time_without_films_is_refused() -> None:
     """What is missing is named."""
     with pytest.raises(ValidationError, match="at needs data, old, locked"):

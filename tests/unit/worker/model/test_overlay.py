@@ -6,11 +6,12 @@ import pytest
 from worker.model.overlay import overlay
 
 
-def test_evidence_is_orange_where_it_is_and_the_rest_of_the_film_is_untouched() -> None:
+@pytest.mark.parametrize("side", [7, 14])  # 14: baseline-cnn
+def test_evidence_is_orange_where_it_is_and_the_rest_of_the_film_is_untouched(side: int) -> None:
     """Strong evidence in one corner; evidence against is not drawn."""
     film = np.full((70, 70), 100, np.uint8)
-    evidence = np.zeros((7, 7), np.float16)
-    evidence[0, 0], evidence[6, 6] = 8, -8
+    evidence = np.zeros((side, side), np.float16)
+    evidence[0, 0], evidence[-1, -1] = 8, -8
     drawn = overlay(film, evidence)
     assert drawn.shape == (70, 70, 3)
     red, green, blue = drawn[2, 2].tolist()
