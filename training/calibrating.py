@@ -7,7 +7,7 @@ from pathlib import Path
 
 from training.certifying import Judged, measured, operating_point, score_in_served_precisions
 from training.datasets import find_cases
-from training.errors import DataError
+from training.errors import DataError, OutputError
 from training.films import load_films, without_duplicates
 from worker.model.artifact import SCOPE_NAME, WEIGHTS_NAME, ModelCard, load_card, save_card
 from worker.model.network import load_network
@@ -46,8 +46,11 @@ def calibrate(
         DataError: if the data cannot be used, a film cannot be read, or the site's name has other characters than
             letters, digits and dots.
         ModelError: if the model is damaged.
+        OutputError: if the output is the model's own folder.
     """
     site = checked_site(site)
+    if output.resolve() == model.resolve():
+        raise OutputError(f"{output} holds the model itself; name another folder with --output")
     card = load_card(model)
     films, unreadable = load_films(find_cases(data), card.input_spec, advance)
     if unreadable:

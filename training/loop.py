@@ -53,7 +53,7 @@ def train_one_epoch(
 
     Raises:
         DataError: if there is less than one batch of films.
-        DivergedError: if the loss is no finite number.
+        DivergedError: if the loss or its gradient is no finite number; the weights are those of the step before.
     """
     steps = len(films) // recipe.batch_size
     if steps == 0:
@@ -136,17 +136,23 @@ def _step(run: Run, pictures: Tensor, labels: Tensor, weights: Tensor, recipe: R
     targets = labels.float() * (1 - recipe.label_smoothing) + recipe.label_smoothing / 2
     loss = functional.binary_cross_entropy_with_logits(logits, targets, weights)
     value = float(loss.detach())
-    if not math.isfinite(value):
-        raise DivergedError(
-            f"the loss is {value} at step {run.step}; the last checkpoint is good: lower the learning rate and resume"
-        )
+    _refuse_what_is_no_number("loss", value, run)
     run.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.gradient_norm)
+    norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.gradient_norm)
+    _refuse_what_is_no_number("gradient", float(norm), run)  # it would be found after the last step of an epoch only
     run.optimizer.step()
     run.step += 1
     _update_average(run, recipe)
     return value
+
+
+def _refuse_what_is_no_number(name: str, value: float, run: Run) -> None:
+    if not math.isfinite(value):
+        raise DivergedError(
+            f"the {name} is {value} at step {run.step}; a checkpoint of before is good, but the same recipe would end "
+            "here again: lower its learning rate and begin in another --output"
+        )
 
 
 def _update_average(run: Run, recipe: Recipe) -> None:

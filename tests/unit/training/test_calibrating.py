@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from dicom_io.phantom import draw
 from training import cli
 from training.calibrating import calibrate
-from training.errors import CannotCertifyError, DataError
+from training.errors import CannotCertifyError, DataError, OutputError
 from worker.inference import load_engine
 from worker.model.artifact import default_directory, load_card
 from worker.model.preprocessing import prepare
@@ -78,3 +78,10 @@ def test_the_command_tells_the_promise(local: Path, tmp_path: Path) -> None:
     refused = CliRunner().invoke(cli.app, [*options, "--site", "../ward"])
     assert refused.exit_code == 2
     assert "letters, digits and dots" in refused.stderr
+
+
+def test_a_model_is_not_written_over_itself(local: Path) -> None:
+    """The old threshold is the way back."""
+    model = default_directory()
+    with pytest.raises(OutputError, match="holds the model itself"):
+        calibrate(model, local, model.parent / "." / model.name, site="w", target=0.5, confidence=0.5)
