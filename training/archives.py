@@ -1,6 +1,7 @@
 """Archives in MedMNIST's layout: arrays `<split>_images` (N, rows, columns) and `<split>_labels` (N, 1)."""
 
 import zipfile
+import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def archive_radiograph(case: Case) -> Radiograph:
 
 def _cases(archive: Path, split: str) -> list[Case]:
     labels = _array(archive, f"{split}_labels").reshape(-1)
-    if len(labels) != len(_array(archive, f"{split}_images")):
+    if _array(archive, f"{split}_images").shape[:1] != labels.shape:
         raise DataError(f"{archive}: {split}_images and {split}_labels differ in length")
     if not np.isin(labels, (0, 1)).all():
         raise DataError(f"{archive}: {split}_labels holds other values than 0 and 1")
@@ -85,3 +86,7 @@ def _array(archive: Path, name: str) -> NDArray[np.generic]:
         raise DataError(f"{archive} has no array {name}") from None
     except ValueError:
         raise DataError(f"{archive}: array {name} is not plain numbers; pickled arrays are not read") from None
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"{archive}: array {name} is damaged ({type(error).__name__}); copy the archive again"
+        ) from None

@@ -3,8 +3,10 @@
 import json
 import os
 import pickle
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from training.schedule import Row
 from worker.model.network import Network
 
 CHECKPOINT_NAME = "checkpoint.pt"
+_KEYS = {"identity", "network", "optimizer", "average", "best", "step", "history"}
 
 
 @dataclass(slots=True)
@@ -95,10 +98,7 @@ def resume(run: Run, recipe: Recipe, data_sha256: str, folder: Path) -> bool:
     path = folder / CHECKPOINT_NAME
     if not path.exists():
         return False
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} is damaged ({type(error).__name__}); delete it to begin again") from None
+    state = _load(path)
     if state["identity"] != _identity(recipe, data_sha256):
         raise CheckpointError(f"{path} belongs to another recipe or other data; choose another --output or delete it")
     run.network.load_state_dict(state["network"])
@@ -107,6 +107,19 @@ def resume(run: Run, recipe: Recipe, data_sha256: str, folder: Path) -> bool:
         tensor.copy_(state["average"][name])
     run.best, run.step, run.history = state["best"], state["step"], json.loads(state["history"])
     return True
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; torch does not look at the checksums that it wrote."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} is damaged ({type(error).__name__}); delete it to begin again") from None
+    if not isinstance(state, dict) or state.keys() != _KEYS:
+        raise CheckpointError(f"{path} is damaged, or no checkpoint of a run; delete it to begin again")
+    return state
 
 
 def _identity(recipe: Recipe, data_sha256: str) -> str:

@@ -285,5 +285,10 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except (TrainingError, TriageError, DicomIoError) as error:
-        _tell(f"cxr-train: {error}")
-        raise typer.Exit(_REFUSED) from None
+        message = str(error)
+    except OSError as error:  # a disk that fills, an output that is a file
+        message = f"{error.filename or 'output'}: {error.strerror or error}"
+    else:
+        return
+    _tell(f"cxr-train: {message}")
+    raise typer.Exit(_REFUSED)

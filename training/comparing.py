@@ -41,10 +41,10 @@ def compare(champion: Contender, challenger: Contender, films: Films, *, judged_
         judged_at: now.
 
     Raises:
-        DataError: if the films are of one class only.
+        DataError: if a class has fewer than two films.
     """
-    if len(np.unique(films.labels)) < 2:
-        raise DataError("both classes are needed to compare two models; add cases")
+    if min((films.labels == 1).sum(), (films.labels == 0).sum()) < 2:
+        raise DataError("at least two films of each of both classes are needed to compare two models; add cases")
     lost, gained, patients = _discordant_patients(champion, challenger, films)
     at_least = difference_at_least(lost, gained, patients)
     area, spread = paired_delong(champion.logits, challenger.logits, films.labels)

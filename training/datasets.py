@@ -27,8 +27,9 @@ def find_cases(data: Path, split: str | None = None) -> list[Case]:
         The cases, at least one, sorted by name.
 
     Raises:
-        DataError: if nothing is there, a label is neither of the two, a listed file is missing, a class folder is
-            empty, a patient is in two parts of a manifest, or folders are divided and no split was named.
+        DataError: if nothing is there, a label or a class folder is neither of the two, a listed file is missing, a
+            class folder is empty, a patient is in two parts of a manifest, folders are divided and no split was named,
+            or a name is not in UTF-8.
     """
     if data.suffix == ".npz":
         return _named(data, archive_cases(data, split))
@@ -39,15 +40,19 @@ def find_cases(data: Path, split: str | None = None) -> list[Case]:
     return _named(data, _class_folders(data, split))
 
 
-def find_parts(data: Path) -> dict[str, list[Case]]:
+def find_parts(data: Path, *, leaks: bool = False) -> dict[str, list[Case]]:
     """List the labelled films of every part of a data set, by the part's name; `all` where it is not divided.
 
-    Unlike `find_cases` it takes a manifest with a patient in two parts, for the audit is to find them all.
+    Args:
+        data: as for `find_cases`.
+        leaks: take a manifest with a patient in two parts, too, for the audit is to find them all.
 
     Raises:
-        DataError: as `find_cases`, but for such patients.
+        DataError: as `find_cases`.
     """
     if data.suffix == ".csv" and not label_table(data):
+        if not leaks:
+            find_cases(data)
         parts = {name or "all": cases for name, cases in manifest_parts(data).items()}
         refuse_missing(data, [case for cases in parts.values() for case in cases])
         return {name: _named(data, cases) for name, cases in parts.items()} or {"all": _named(data, [])}
@@ -61,17 +66,18 @@ def find_all_parts(sets: Sequence[Path]) -> dict[str, list[Case]]:
     Patients that no name or table tells are different ones in different sets.
 
     Raises:
-        DataError: as `find_parts`, or if two sets have one name.
+        DataError: as `find_parts`, but for patients in two parts, which are for the audit to find; or if two sets have
+            one name.
     """
     if len(sets) == 1:
-        return find_parts(sets[0])
+        return find_parts(sets[0], leaks=True)
     sources = [source_name(data) for data in sets]
     if len(set(sources)) < len(sources):
         raise DataError(f"two data sets have the same folder name ({', '.join(sources)}); rename one")
     return {
         f"{source}/{part}": [_apart(case, source) for case in cases]
         for source, data in zip(sources, sets, strict=True)
-        for part, cases in find_parts(data).items()
+        for part, cases in find_parts(data, leaks=True).items()
     }
 
 
@@ -104,7 +110,16 @@ def require_both_classes(cases: Sequence[Case], use: str) -> None:
 def _named(data: Path, cases: Sequence[Case]) -> list[Case]:
     if not cases:
         raise DataError(f"{data} holds no labelled films; expected {_LAYOUTS}")
+    for case in cases:
+        _refuse_unprintable(case.name)
     return sorted((replace(case, source=source_name(data)) for case in cases), key=lambda case: case.name)
+
+
+def _refuse_unprintable(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"the file name {name!r} is not in UTF-8 and cannot be written down; rename the file") from None
 
 
 def _folder_parts(data: Path) -> list[str]:
@@ -121,12 +136,24 @@ def _class_folders(data: Path, split: str | None) -> list[Case]:
         if parts := _folder_parts(data):
             raise DataError(f"{data} is divided into {', '.join(parts)}: name one of these folders")
         raise DataError(f"{data} holds no labelled films; expected {_LAYOUTS}")
+    _refuse_other_classes(root)
     return [case for label in range(len(CLASSES)) for case in _class_folder(data, root, label)]
+
+
+def _refuse_other_classes(root: Path) -> None:
+    others = [entry.name for entry in sorted(root.iterdir()) if entry.is_dir() and entry.name not in CLASSES]
+    if seen := [name for name in others if not name.startswith((".", "__"))]:  # __MACOSX is no class
+        raise DataError(
+            f"{root} has the folders {', '.join(seen)} beside {' and '.join(CLASSES)}, and no label is known for them; "
+            "move them away"
+        )
 
 
 def _class_folder(data: Path, root: Path, label: int) -> list[Case]:
     folder = root / CLASSES[label]
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    # A link that leads nowhere, or to a folder, is listed too: it cannot be read, and that is told.
+    entries = [path for path in sorted(folder.rglob("*")) if path.is_file() or path.is_symlink()]
+    files = [path for path in entries if not path.name.startswith(".")]
     if folder.is_dir() and not files:
         raise DataError(f"{folder} is empty; put the {CLASSES[label]} films there, or remove the folder")
     return [

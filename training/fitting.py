@@ -60,7 +60,8 @@ def fit(
         board: where the figures of each epoch are shown too.
 
     Raises:
-        DivergedError: if the loss is no number; the last checkpoint stays.
+        DivergedError: if the loss or its gradient is no number; the last checkpoint stays.
+        OSError: if something else than the checkpoint cannot be written.
         CheckpointError: if the checkpoint is damaged, of another run, or cannot be written.
         CannotCertifyError: if the validation patients are too few for the recipe's promise.
         DataError: if the first data set, whose patients certify, has none of a class among them.

@@ -29,8 +29,10 @@ def initial_weights(recipe: Recipe, *, model: Path | None, imagenet: Path | None
 
     Raises:
         ModelError: if the model is damaged.
-        PretrainedError: if the named file or model does not fit the recipe.
+        PretrainedError: if the named file or model does not fit the recipe, or both are named.
     """
+    if model is not None and imagenet is not None:
+        raise PretrainedError("a run starts from one set of weights: give --init or --imagenet")
     if model is not None:
         return _published(model, recipe)
     if imagenet is not None:

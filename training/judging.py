@@ -24,6 +24,7 @@ from training.report.inputs import ReportInputs
 from training.report.page import write_report
 from training.report.progress import History
 from worker.model.artifact import ModelCard, OperatingPoint, load_card
+from worker.model.input_spec import InputSpec
 from worker.model.network import Network, load_network
 from worker.model.promotion import Promotion
 
@@ -172,9 +173,7 @@ def judge_promotion(
     cards = [load_card(champion), load_card(challenger)]
     if cards[0].input_spec.sha256 != cards[1].input_spec.sha256:
         raise DataError("the two models prepare films differently; compare them on scores of their own evaluations")
-    films, unreadable = load_films(evaluated_part(data)[1], cards[0].input_spec)
-    if unreadable:
-        raise DataError(f"{len(unreadable)} films cannot be read, first: {unreadable[0].name}; mend the locked set")
+    films = locked_films(data, cards[0].input_spec)
     opened = {"opened_at": judged_at.isoformat(), "cases_sha256": films.sha256, "models": [c.sha256 for c in cards]}
     with writing_to(output):
         output.mkdir(parents=True, exist_ok=True)
@@ -186,6 +185,22 @@ def judge_promotion(
     with writing_to(output):
         (output / PROMOTION_NAME).write_text(promotion.model_dump_json(indent=2) + "\n")
     return promotion
+
+
+def locked_films(data: Path, spec: InputSpec) -> Films:
+    """Read the cases that judge.
+
+    Args:
+        data: class folders, a CSV manifest or an archive.
+        spec: preparation of the models.
+
+    Raises:
+        DataError: if the data cannot be used, or a film cannot be read.
+    """
+    films, unreadable = load_films(evaluated_part(data)[1], spec)
+    if unreadable:
+        raise DataError(f"{len(unreadable)} films cannot be read, first: {unreadable[0].name}; mend the locked set")
+    return films
 
 
 def score(model: Path, card: ModelCard, films: Films, device: torch.device) -> NDArray[np.float32]:

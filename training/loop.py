@@ -18,8 +18,6 @@ from training.schedule import Place, learning_rate, next_place, phase_of
 from worker.model.input_spec import InputSpec
 from worker.model.network import Network
 
-_DIVERGED = "the {what} is {value} at step {step}; the last checkpoint is good: lower the learning rate and begin again"
-
 
 def new_run(recipe: Recipe, spec: InputSpec, device: torch.device, initial: dict[str, Tensor] | None = None) -> Run:
     """Begin a run: weights drawn from the recipe's seed, no decay of biases and batch norms.
@@ -55,7 +53,7 @@ def train_one_epoch(
 
     Raises:
         DataError: if there is less than one batch of films.
-        DivergedError: if the loss or its gradient is no finite number.
+        DivergedError: if the loss or its gradient is no finite number; the weights are those of the step before.
     """
     steps = len(films) // recipe.batch_size
     if steps == 0:
@@ -139,17 +137,23 @@ def _step(run: Run, pictures: Tensor, labels: Tensor, weights: Tensor, recipe: R
     targets = labels.float() * (1 - recipe.label_smoothing) + recipe.label_smoothing / 2
     loss = functional.binary_cross_entropy_with_logits(logits, targets, weights)
     value = float(loss.detach())
-    if not math.isfinite(value):
-        raise DivergedError(_DIVERGED.format(what="loss", value=value, step=run.step))
+    _refuse_what_is_no_number("loss", value, run)
     run.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = float(torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.gradient_norm))
-    if not math.isfinite(norm):  # one such step would make every weight a NaN, and the checkpoint after it useless
-        raise DivergedError(_DIVERGED.format(what="length of the gradient", value=norm, step=run.step))
+    norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), recipe.gradient_norm)
+    _refuse_what_is_no_number("gradient", float(norm), run)  # it would be found after the last step of an epoch only
     run.optimizer.step()
     run.step += 1
     _update_average(run, recipe)
     return value
+
+
+def _refuse_what_is_no_number(name: str, value: float, run: Run) -> None:
+    if not math.isfinite(value):
+        raise DivergedError(
+            f"the {name} is {value} at step {run.step}; a checkpoint of before is good, but the same recipe would end "
+            "here again: lower its learning rate and begin in another --output"
+        )
 
 
 def _update_average(run: Run, recipe: Recipe) -> None:

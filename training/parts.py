@@ -84,8 +84,11 @@ def read_parts(
     for use, part in uses.items():
         _require_both_classes(part, use)
     learned = _by_source(train)
+    new = {name: films for name, films in learned.items() if name in sources[: len(data)]}
+    if not new:
+        raise DataError("no new film is left for training, only old ones; add films of more patients")
     return Parts(
-        training={name: films for name, films in learned.items() if name in sources[: len(data)]},
+        training=new,
         selection=_by_source(selection),
         validation=_by_source(validation),
         old={name: films for name, films in learned.items() if name not in sources[: len(data)]},
@@ -106,8 +109,9 @@ def _barred(films: Films, kept_out: Sequence[Path], tell: Tell, steps: Steps) ->
     """Patients of the films that stay out, and owners of the same pictures under other names."""
     barred: set[str] = set()
     for path in kept_out:
-        kept, _ = _read(find_cases(path), tell, steps)
-        barred.update(patient for patient in kept.patients.tolist() if not patient.startswith(ANONYMOUS))
+        cases = find_cases(path)  # whose patients stay out even where their films cannot be read
+        barred.update(case.patient for case in cases if not case.patient.startswith(ANONYMOUS))
+        kept, _ = _read(cases, tell, steps)
         barred.update(films.patients[np.isin(films.hashes, kept.hashes)].tolist())
     return sorted(barred)
 

@@ -40,7 +40,7 @@ def imagenet_weights(architecture: ArchitectureName, file: Path | None = None) -
         Name of the weights with their SHA-256, and the parameters in the backbone's own names.
 
     Raises:
-        PretrainedError: if they cannot be had, or are of another network.
+        PretrainedError: if they cannot be had, are of another network, or are no finite numbers.
     """
     state = _from_file(file) if file else _download(architecture)
     body = _without_head(state, architecture, str(file or _OFFERED[architecture]))
@@ -88,6 +88,8 @@ def _without_head(state: dict[str, Tensor], architecture: ArchitectureName, orig
             f"{origin} is no {architecture}: {len(wrong)} of {len(wanted)} parameters are missing or of another shape, "
             f"first: {wrong[0]}; give another --imagenet"
         )
+    if unfit := [name for name in wanted if not torch.isfinite(state[name]).all()]:
+        raise PretrainedError(f"{origin}: {unfit[0]} holds numbers that are not finite; give another --imagenet")
     return {name: state[name].float() for name in wanted}
 
 

@@ -6,14 +6,16 @@ from datetime import datetime
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 
 from training.config import Recipe
 from training.fitting import MODEL_NAME, fit
 from training.initial import initial_weights
-from training.judging import LEDGER_NAME, PROMOTION_NAME, judge_promotion
+from training.judging import LEDGER_NAME, PROMOTION_NAME, judge_promotion, locked_films
 from training.parts import Steps, Tell, read_parts
 from training.provenance import Provenance, Source
 from worker.model.artifact import ModelCard, load_card
+from worker.model.input_spec import InputSpec
 from worker.model.promotion import Promotion
 
 _LIMIT = "Trained further by an unattended run on cases of the site; nobody has looked at its figures yet."
@@ -65,14 +67,23 @@ def refresh(
     name, weights = initial_weights(recipe, model=champion, imagenet=None, tell=tell)
     recipe = recipe.starting_from(name).model_copy(update={"card": _card(load_card(champion), recipe, site)})
     folder = output / hashlib.sha256(f"{recipe.identity} {parts.sha256}".encode()).hexdigest()[:12]
-    if (folder / PROMOTION_NAME).exists():
+    if judged := _judgement(folder / PROMOTION_NAME, locked):
         tell(f"nothing new: {folder} was made from the same model and cases and has been judged")
-        return folder, Promotion.model_validate_json((folder / PROMOTION_NAME).read_text())
+        return folder, judged
     fit(parts, recipe, folder, device, tell, steps, initial=weights)
     ledger = output / LEDGER_NAME
     return folder, judge_promotion(
         champion, folder / MODEL_NAME, locked, folder, device, judged_at=judged_at, ledger=ledger
     )
+
+
+def _judgement(path: Path, locked: Path) -> Promotion | None:
+    """Return a judgement on these locked cases, if there is one; half a file, or one on others, is none."""
+    try:
+        judged = Promotion.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    return judged if judged.cases_sha256 == locked_films(locked, InputSpec()).sha256 else None
 
 
 def _card(champion: ModelCard, recipe: Recipe, site: str) -> Provenance:

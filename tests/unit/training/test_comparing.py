@@ -127,11 +127,13 @@ def test_paired_delong_is_the_difference_of_the_areas_and_covers_it() -> None:
     assert 0.91 <= covered / 300 <= 0.99
 
 
-def test_one_class_cannot_compare(card: ModelCard) -> None:
-    """Without films of both classes there is no verdict."""
-    films = _cases(5, 0)
+@pytest.mark.parametrize("well", [0, 1])
+def test_one_class_cannot_compare(card: ModelCard, well: int) -> None:
+    """Without films of both classes there is no verdict; of a single film the area has no interval."""
+    films = _cases(5, well)
+    logits = np.zeros(5 + well, np.float32)
     with pytest.raises(DataError, match="both classes"):
-        _compare(card, np.zeros(5, np.float32), np.zeros(5, np.float32), films)
+        _compare(card, logits, logits, films)
 
 
 def test_the_command_writes_the_verdict_and_every_opening(tmp_path: Path) -> None:

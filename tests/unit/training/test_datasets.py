@@ -1,6 +1,7 @@
 """Labelled films of every layout, and one clear error for each way they can be wrong."""
 
 import csv
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -204,3 +205,53 @@ def test_several_frames_are_listed_as_unreadable(tmp_path: Path) -> None:
     assert [(film.name, film.cause.partition(";")[0]) for film in unreadable] == [
         ("NORMAL/b.dcm", "the file has 2 frames")
     ]
+
+
+def test_a_third_class_is_refused(tmp_path: Path) -> None:
+    """Films whose folder is neither class are not left out in silence; what archivers leave behind is no class."""
+    for name in ("NORMAL/a.png", "PNEUMONIA/b.png", "__MACOSX/c.png", "COVID/d.png"):
+        _film(tmp_path / name)
+    with pytest.raises(DataError, match="has the folders COVID beside NORMAL and PNEUMONIA"):
+        find_cases(tmp_path)
+    (tmp_path / "COVID/d.png").unlink()
+    (tmp_path / "COVID").rmdir()
+    assert len(find_cases(tmp_path)) == 2
+
+
+def test_links_that_cannot_be_read_are_listed(tmp_path: Path) -> None:
+    """A link to nothing, or to a folder, is told as unreadable like any other file."""
+    _film(tmp_path / "data/NORMAL/a.png")
+    _film(tmp_path / "more/b.png")
+    (tmp_path / "data/NORMAL/gone.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "data/NORMAL/more").symlink_to(tmp_path / "more")
+    films, unreadable = load_films(find_cases(tmp_path / "data"), InputSpec())
+    assert films.names.tolist() == ["NORMAL/a.png"]
+    assert [film.name for film in unreadable] == ["NORMAL/gone.png", "NORMAL/more"]
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """Names are written into tables and reports, which are UTF-8; an hour of scoring shall not end in that."""
+    _film(tmp_path / "NORMAL/a.png")
+    (tmp_path / "NORMAL/a.png").rename(tmp_path / "NORMAL" / os.fsdecode(b"x\xff.png"))
+    with pytest.raises(DataError, match="is not in UTF-8"):
+        find_cases(tmp_path)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_damaged_archive_is_one_clear_error(tmp_path: Path, *, compressed: bool) -> None:
+    """Flipped bytes in an array are found by its checksum, and told."""
+    dice = np.random.default_rng(0)
+    arrays = {"test_images": dice.integers(0, 255, (4, 28, 28), np.uint8), "test_labels": np.array([0, 1, 0, 1])}
+    (np.savez_compressed if compressed else np.savez)(tmp_path / "a.npz", **arrays)
+    blob = bytearray((tmp_path / "a.npz").read_bytes())
+    blob[1000:1100] = bytes(100)
+    (tmp_path / "a.npz").write_bytes(blob)
+    with pytest.raises(DataError, match="array test_images is damaged"):
+        find_cases(tmp_path / "a.npz")
+
+
+def test_an_archive_with_a_number_for_films_is_refused(tmp_path: Path) -> None:
+    """An array without rows has no length to compare with the labels'."""
+    np.savez(tmp_path / "a.npz", test_images=np.array(3), test_labels=np.array([0, 1]))
+    with pytest.raises(DataError, match="differ in length"):
+        find_cases(tmp_path / "a.npz")

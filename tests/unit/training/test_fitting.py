@@ -139,6 +139,30 @@ def test_a_damaged_checkpoint_is_refused(unbroken: Path, parts: Parts, tmp_path:
         fitting.fit(parts, RECIPE, tmp_path, CPU, str, _silent)
 
 
+def test_flipped_bytes_in_a_checkpoint_are_noticed(unbroken: Path, parts: Parts, tmp_path: Path) -> None:
+    """Torch writes checksums and does not look at them; a run that went on would end elsewhere and say nothing."""
+    blob = bytearray((unbroken / "checkpoint.pt").read_bytes())
+    blob[len(blob) // 2] ^= 0xFF
+    (tmp_path / "checkpoint.pt").write_bytes(blob)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        fitting.fit(parts, RECIPE, tmp_path, CPU, str, _silent)
+
+
+@pytest.mark.parametrize("other", [[1], {"identity": "x"}, 3])
+def test_another_file_in_the_place_of_a_checkpoint_is_refused(parts: Parts, tmp_path: Path, other: object) -> None:
+    """What torch can read need not be a checkpoint of a run."""
+    torch.save(other, tmp_path / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="no checkpoint of a run"):
+        fitting.fit(parts, RECIPE, tmp_path, CPU, str, _silent)
+
+
+def test_nonsense_in_the_place_of_a_checkpoint_is_refused(parts: Parts, tmp_path: Path) -> None:
+    """Random bytes make an unpickler raise all kinds of errors; this is none of them."""
+    (tmp_path / "checkpoint.pt").write_bytes(np.random.default_rng(1).bytes(3000))
+    with pytest.raises(CheckpointError, match="is damaged"):
+        fitting.fit(parts, RECIPE, tmp_path, CPU, str, _silent)
+
+
 def test_a_full_disk_leaves_the_last_checkpoint(
     unbroken: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -159,7 +183,7 @@ def test_a_loss_that_is_no_number_stops_the_run(parts: Parts) -> None:
     """Poisoned weights are noticed at the first step."""
     run = new_run(RECIPE, InputSpec(), CPU)
     torch.nn.init.constant_(next(run.network.parameters()), float("nan"))
-    with pytest.raises(DivergedError, match="the last checkpoint is good"):
+    with pytest.raises(DivergedError, match="the loss is nan at step 0; a checkpoint of before is good"):
         train_one_epoch(run, parts.training["drawn"], RECIPE, CPU)
 
 
@@ -231,6 +255,33 @@ def test_kept_out_patients_are_in_no_part(data: Path, tmp_path: Path) -> None:
     assert len(names) == 39
 
 
+def test_kept_out_patients_stay_out_although_their_films_cannot_be_read(data: Path, tmp_path: Path) -> None:
+    """Who the patient is says the file's name, not its pixels."""
+    for folder, seeds in (("films", range(40)), ("kept", (1, 3))):
+        for seed in seeds:
+            sick = seed % 2 == 1
+            name = f"PNEUMONIA/person{seed}_virus_1.png" if sick else f"NORMAL/IM-{seed:04d}-0001.png"
+            (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
+            film = next(data.rglob(f"film{seed}.png")).read_bytes()
+            (tmp_path / folder / name).write_bytes(film if seed != 1 or folder == "films" else b"damaged")
+    kept = read_parts([tmp_path / "films"], [tmp_path / "kept"], RECIPE, str, _silent)
+    patients = {patient for part in (kept.training, kept.validation) for patient in part["films"].patients.tolist()}
+    assert len(patients) == 38
+    assert not patients & {"kermany/virus/1", "kermany/virus/3"}
+
+
+def test_old_films_alone_are_no_run(data: Path, tmp_path: Path) -> None:
+    """Where every new patient is kept out, there is nothing to go on with."""
+    for name in ("NORMAL/film100.png", "PNEUMONIA/film101.png"):
+        (tmp_path / "new" / name).parent.mkdir(parents=True)
+        seed = int(name[-7:-4])
+        Image.fromarray(draw(seed, opacity=seed == 101, rows=48, columns=48).astype(np.uint8)).save(
+            tmp_path / "new" / name
+        )
+    with pytest.raises(DataError, match="no new film is left"):
+        read_parts([tmp_path / "new"], [tmp_path / "new"], RECIPE, str, _silent, old=[data])
+
+
 def test_one_class_is_refused(data: Path, tmp_path: Path) -> None:
     """Films of one class alone cannot be learned from."""
     (tmp_path / "NORMAL").symlink_to(data / "NORMAL")
@@ -271,3 +322,13 @@ def test_errors_are_told_in_one_line(tmp_path: Path) -> None:
     )
     assert result.exit_code == 2
     assert result.stderr.strip().startswith("cxr-train: there is no recipe 'none'")
+
+
+def test_an_output_that_is_a_file_is_told_in_one_line(data: Path, tmp_path: Path) -> None:
+    """No traceback, and the file is as it was."""
+    (tmp_path / "file").write_text("mine")
+    command = ["fit", "--smoke", "--recipe", "baseline-cnn", "--data", str(data), "--output", str(tmp_path / "file")]
+    result = CliRunner().invoke(cli.app, command)
+    assert result.exit_code == 2
+    assert result.output.strip() == f"cxr-train: {tmp_path / 'file'}: File exists"
+    assert (tmp_path / "file").read_text() == "mine"

@@ -107,3 +107,11 @@ def test_a_full_disk_is_told_in_one_line() -> None:
     """/dev/full says what a full disk says."""
     with pytest.raises(OutputError, match="No space left on device"), writing_to(Path("/dev/full")):
         Path("/dev/full").write_text("anything")
+
+
+def test_a_patient_in_two_parts_is_not_judged(manifest: Path) -> None:
+    """A model may have learned from the patient's other part; only the audit takes such a manifest."""
+    leaking = manifest.with_name("leaking.csv")
+    leaking.write_text("path,label,patient,split\nfilm0.png,1,7,train\nfilm1.png,0,7,test\n")
+    with pytest.raises(DataError, match="patient 7 is in train and in test"):
+        evaluated_part(leaking)

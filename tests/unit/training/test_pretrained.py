@@ -120,3 +120,17 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     recipe = Recipe(name="x", description="", phases=load_recipe("champion").phases)
     with pytest.raises(ModelError, match=r"card\.json"):
         initial_weights(recipe, model=tmp_path, imagenet=None, tell=str)
+
+
+def test_weights_that_are_no_numbers_are_refused(theirs: dict[str, Tensor], tmp_path: Path) -> None:
+    """The file is at fault, not the learning rate."""
+    name = next(iter(theirs))
+    torch.save({**theirs, name: torch.full_like(theirs[name], float("nan"))}, tmp_path / "nan.pth")
+    with pytest.raises(PretrainedError, match="not finite"):
+        imagenet_weights("resnet50", tmp_path / "nan.pth")
+
+
+def test_two_sets_of_first_weights_are_refused(file: Path) -> None:
+    """`--imagenet` is not left out in silence where `--init` is given."""
+    with pytest.raises(PretrainedError, match="--init or --imagenet"):
+        initial_weights(load_recipe("refresh"), model=default_directory(), imagenet=file, tell=str)
