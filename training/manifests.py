@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from training.cases import ANONYMOUS, CLASSES, Case
+from training.cases import ANONYMOUS, CLASSES, STATED, Case
 from training.errors import DataError
 from training.facts import stated_facts
 from training.patients import patient_of
@@ -73,8 +73,8 @@ def _case(manifest: Path, row: Row) -> Case:
     if not row["path"]:
         raise DataError(f"{manifest} line {row.line} has no path")
     path = manifest.parent / row["path"]
-    stated = f"{manifest.parent.name}/{row['patient']}" if row["patient"] else f"{ANONYMOUS}{row['path']}"
-    # A known file name says more than a manifest's number, which is unique in that manifest only.
+    stated = f"{STATED}{row['patient']}" if row["patient"] else f"{ANONYMOUS}{row['path']}"
+    # A known file name says more than a table's number, which other tables may have given to somebody else.
     case = Case(path, row["path"], label, patient_of(path.name) or stated)
     facts = stated_facts(row["age"], row["view"] or row["view_position"])
     return replace(case, age=facts.age, view=facts.view)
