@@ -103,11 +103,12 @@ def _read(cases: Sequence[Case], tell: Tell, steps: Steps) -> tuple[Films, list[
 
 
 def _barred(films: Films, kept_out: Sequence[Path], tell: Tell, steps: Steps) -> list[str]:
-    """Patients of the films that stay out, and owners of the same pictures under other names."""
+    """Patients of the films that stay out, readable or not, and owners of the same pictures under other names."""
     barred: set[str] = set()
     for path in kept_out:
-        kept, _ = _read(find_cases(path), tell, steps)
-        barred.update(patient for patient in kept.patients.tolist() if not patient.startswith(ANONYMOUS))
+        cases = find_cases(path)
+        barred.update(case.patient for case in cases if not case.patient.startswith(ANONYMOUS))
+        kept, _ = _read(cases, tell, steps)
         barred.update(films.patients[np.isin(films.hashes, kept.hashes)].tolist())
     return sorted(barred)
 
