@@ -8,7 +8,7 @@ from training.archives import archive_cases, archive_parts
 from training.cases import ANONYMOUS, CLASSES, Case
 from training.dicom_folders import dicom_cases, label_table
 from training.errors import DataError
-from training.manifests import manifest_cases, manifest_parts, refuse_missing
+from training.manifests import manifest_cases, manifest_parts, refuse_leaks, refuse_missing
 from training.patients import patient_of
 
 _LAYOUTS = f"class folders {CLASSES[0]}/ and {CLASSES[1]}/, a .csv manifest, a DICOM folder as RSNA's, or a .npz"
@@ -52,12 +52,23 @@ def find_parts(data: Path) -> dict[str, list[Case]]:
     Raises:
         DataError: as `find_cases`, but for such patients.
     """
-    if data.suffix == ".csv" and not label_table(data):
+    if _is_manifest(data):
         parts = {name or "all": cases for name, cases in manifest_parts(data).items()}
         refuse_missing(data, [case for cases in parts.values() for case in cases])
         return {name: _named(data, cases) for name, cases in parts.items()} or {"all": _named(data, [])}
     names = archive_parts(data) if data.suffix == ".npz" else _folder_parts(data)
     return {name: find_cases(data, name) for name in names} if names else {"all": find_cases(data)}
+
+
+def find_sound_parts(data: Path) -> dict[str, list[Case]]:
+    """List the labelled films of every part of a data set, as `find_parts`, for those who measure on one of them.
+
+    Raises:
+        DataError: as `find_cases`.
+    """
+    if _is_manifest(data):
+        refuse_leaks(data)
+    return find_parts(data)
 
 
 def find_all_parts(sets: Sequence[Path]) -> dict[str, list[Case]]:
@@ -110,6 +121,10 @@ def _named(data: Path, cases: Sequence[Case]) -> list[Case]:
     if not cases:
         raise DataError(f"{data} holds no labelled films; expected {_LAYOUTS}")
     return sorted((replace(case, source=source_name(data)) for case in cases), key=lambda case: case.name)
+
+
+def _is_manifest(data: Path) -> bool:
+    return data.suffix == ".csv" and not label_table(data)
 
 
 def _folder_parts(data: Path) -> list[str]:

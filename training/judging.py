@@ -15,7 +15,7 @@ from training.auditing import Audit
 from training.cases import Case
 from training.certifying import Judged
 from training.comparing import Contender, compare
-from training.datasets import find_parts, source_name
+from training.datasets import find_sound_parts, source_name
 from training.errors import DataError
 from training.films import Films, Unreadable, load_films, write_unreadable
 from training.loop import evaluate
@@ -132,9 +132,10 @@ def evaluated_part(data: Path, split: str | None = None) -> tuple[str, list[Case
         split: part of divided data; by default `test`, or the only one there is.
 
     Raises:
-        DataError: if the data cannot be used, have no such part, or have several and none is `test`.
+        DataError: if the data cannot be used, have no such part, have several and none is `test`, or a patient is in
+            two parts of a manifest.
     """
-    parts = find_parts(data)
+    parts = find_sound_parts(data)
     named = split or ("test" if "test" in parts else next(iter(parts)))
     if named not in parts or (split is None and named != "test" and len(parts) > 1):
         raise DataError(f"{data} is divided into {', '.join(parts)}: name one of these with --split")
@@ -175,7 +176,11 @@ def judge_promotion(
     films, unreadable = load_films(evaluated_part(data)[1], cards[0].input_spec)
     if unreadable:
         raise DataError(f"{len(unreadable)} films cannot be read, first: {unreadable[0].name}; mend the locked set")
-    opened = {"opened_at": judged_at.isoformat(), "cases_sha256": films.sha256, "models": [c.sha256 for c in cards]}
+    opened = {
+        "opened_at": judged_at.isoformat(),
+        "cases_sha256": films.cases_sha256,
+        "models": [c.sha256 for c in cards],
+    }
     with writing_to(output):
         output.mkdir(parents=True, exist_ok=True)
         with (ledger or output / LEDGER_NAME).open("a", encoding="utf-8") as lines:
