@@ -5,6 +5,7 @@ from pathlib import Path
 
 CLASSES = ("NORMAL", "PNEUMONIA")  # the index is the label
 ANONYMOUS = "file/"  # how the key of a patient begins of whom nothing is known but the film
+STATED = "stated/"  # and of one whom a table names: the same id is the same patient in every table
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def compare(champion: Contender, challenger: Contender, films: Films, *, judged_
     return Promotion(
         champion=champion.card.sha256,
         challenger=challenger.card.sha256,
-        cases_sha256=films.sha256,
+        cases_sha256=films.cases_sha256,
         cases=len(films),
         positive_patients=patients,
         sensitivity_lost=lost,

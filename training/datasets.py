@@ -17,6 +17,11 @@ _LAYOUTS = f"class folders {CLASSES[0]}/ and {CLASSES[1]}/, a .csv manifest, a D
 def find_cases(data: Path, split: str | None = None) -> list[Case]:
     """List the labelled films of a data set.
 
+    A patient whom a manifest or a table of labels names is the same one in every data set of a run, so that a patient
+    of the locked cases is known again among the new ones, whatever the folders are called. Where two sites number
+    their patients alike, those count as one: that leaks nothing, but a site may prefix its ids. The file names of
+    known collections (`training.patients.patient_of`) go before a stated id.
+
     Args:
         data: a folder with `NORMAL/` and `PNEUMONIA/`; a folder with such folders per split; a CSV manifest as
             `training.manifests` describes it; a folder or a table as `training.dicom_folders` does; or a MedMNIST
@@ -50,7 +55,7 @@ def find_parts(data: Path, *, leaks: bool = False) -> dict[str, list[Case]]:
     Raises:
         DataError: as `find_cases`.
     """
-    if data.suffix == ".csv" and not label_table(data):
+    if _is_manifest(data):
         if not leaks:
             find_cases(data)
         parts = {name or "all": cases for name, cases in manifest_parts(data).items()}
@@ -120,6 +125,10 @@ def _refuse_unprintable(name: str) -> None:
         name.encode()
     except UnicodeEncodeError:
         raise DataError(f"the file name {name!r} is not in UTF-8 and cannot be written down; rename the file") from None
+
+
+def _is_manifest(data: Path) -> bool:
+    return data.suffix == ".csv" and not label_table(data)
 
 
 def _folder_parts(data: Path) -> list[str]:

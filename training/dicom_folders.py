@@ -9,7 +9,7 @@ Source: Shih et al., Radiology: Artificial Intelligence 1 (2019) e180041.
 
 from pathlib import Path
 
-from training.cases import Case
+from training.cases import STATED, Case
 from training.errors import DataError
 from training.manifests import refuse_missing
 from training.tables import Row, has_columns, read_table
@@ -52,7 +52,7 @@ def dicom_cases(table: Path) -> list[Case]:
             )
     prefix = folder.relative_to(table.parent)
     cases = [
-        Case(folder / f"{key}.dcm", (prefix / f"{key}.dcm").as_posix(), target, f"{table.resolve().parent.name}/{key}")
+        Case(folder / f"{key}.dcm", (prefix / f"{key}.dcm").as_posix(), target, f"{STATED}{key}")
         for key, target in targets.items()
     ]
     refuse_missing(table, cases)

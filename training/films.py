@@ -66,8 +66,14 @@ class Films:
 
     @property
     def sha256(self) -> str:
-        """Hash over the sorted hashes of the films: the identity of the set, whatever its order."""
+        """Hash over the sorted hashes of the films: the identity of the pictures, whatever their order and labels."""
         return hashlib.sha256("\n".join(sorted(self.hashes.tolist())).encode()).hexdigest()
+
+    @property
+    def cases_sha256(self) -> str:
+        """Hash over the sorted lines `<hash of the film> <label>`: the identity of labelled cases."""
+        lines = sorted(f"{pixels} {label}" for pixels, label in zip(self.hashes, self.labels, strict=True))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

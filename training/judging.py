@@ -133,7 +133,8 @@ def evaluated_part(data: Path, split: str | None = None) -> tuple[str, list[Case
         split: part of divided data; by default `test`, or the only one there is.
 
     Raises:
-        DataError: if the data cannot be used, have no such part, or have several and none is `test`.
+        DataError: if the data cannot be used, have no such part, have several and none is `test`, or a patient is in
+            two parts of a manifest.
     """
     parts = find_parts(data)
     named = split or ("test" if "test" in parts else next(iter(parts)))
@@ -174,7 +175,11 @@ def judge_promotion(
     if cards[0].input_spec.sha256 != cards[1].input_spec.sha256:
         raise DataError("the two models prepare films differently; compare them on scores of their own evaluations")
     films = locked_films(data, cards[0].input_spec)
-    opened = {"opened_at": judged_at.isoformat(), "cases_sha256": films.sha256, "models": [c.sha256 for c in cards]}
+    opened = {
+        "opened_at": judged_at.isoformat(),
+        "cases_sha256": films.cases_sha256,
+        "models": [c.sha256 for c in cards],
+    }
     with writing_to(output):
         output.mkdir(parents=True, exist_ok=True)
         with (ledger or output / LEDGER_NAME).open("a", encoding="utf-8") as lines:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from training.cases import ANONYMOUS, CLASSES, Case
+from training.cases import ANONYMOUS, CLASSES, STATED, Case
 from training.errors import DataError
 from training.facts import stated_facts
 from training.patients import patient_of
@@ -22,7 +22,10 @@ def manifest_parts(manifest: Path) -> dict[str, list[Case]]:
     Raises:
         DataError: if the manifest cannot be read, lacks a column, or a line has no path or another label.
     """
-    return _by_part(manifest, read_table(manifest, _REQUIRED))
+    parts: dict[str, list[Case]] = {}
+    for row in read_table(manifest, _REQUIRED):
+        parts.setdefault(row["split"], []).append(_case(manifest, row))
+    return parts
 
 
 def manifest_cases(manifest: Path, split: str | None) -> list[Case]:
@@ -32,15 +35,31 @@ def manifest_cases(manifest: Path, split: str | None) -> list[Case]:
         DataError: as `manifest_parts`, and if a listed file is missing, a patient is in two parts, or parts are named
             and none of them is the one that was asked for.
     """
-    rows = read_table(manifest, _REQUIRED)
-    _refuse_leaks(manifest, rows)
-    parts = _by_part(manifest, rows)
+    refuse_leaks(manifest)
+    parts = manifest_parts(manifest)
     named = [name for name in parts if name]
     if split is not None and named and split not in named:
         raise DataError(f"{manifest} has no part {split}, only {', '.join(named)}; call one of them {split}")
     cases = [case for name, films in parts.items() if split is None or name in ("", split) for case in films]
     refuse_missing(manifest, cases)
     return cases
+
+
+def refuse_leaks(manifest: Path) -> None:
+    """Check that no patient whom a manifest states is in two of its parts.
+
+    Raises:
+        DataError: if one is, or as `manifest_parts`.
+    """
+    # Stated patients only: names of files that merely may be of one patient are for the audit to judge.
+    parts: dict[str, str] = {}
+    for row in read_table(manifest, _REQUIRED):
+        patient, part = row["patient"], row["split"]
+        if patient and part and parts.setdefault(patient, part) != part:
+            raise DataError(
+                f"{manifest} line {row.line}: patient {patient} is in {parts[patient]} and in {part}; "
+                "put all films of a patient into one part"
+            )
 
 
 def refuse_missing(table: Path, cases: list[Case]) -> None:
@@ -57,13 +76,6 @@ def refuse_missing(table: Path, cases: list[Case]) -> None:
         )
 
 
-def _by_part(manifest: Path, rows: list[Row]) -> dict[str, list[Case]]:
-    parts: dict[str, list[Case]] = {}
-    for row in rows:
-        parts.setdefault(row["split"], []).append(_case(manifest, row))
-    return parts
-
-
 def _case(manifest: Path, row: Row) -> Case:
     label = _LABELS.get(row["label"].upper())
     if label is None:
@@ -73,20 +85,8 @@ def _case(manifest: Path, row: Row) -> Case:
     if not row["path"]:
         raise DataError(f"{manifest} line {row.line} has no path")
     path = manifest.parent / row["path"]
-    stated = f"{manifest.parent.name}/{row['patient']}" if row["patient"] else f"{ANONYMOUS}{row['path']}"
-    # A known file name says more than a manifest's number, which is unique in that manifest only.
+    stated = f"{STATED}{row['patient']}" if row["patient"] else f"{ANONYMOUS}{row['path']}"
+    # A known file name says more than a table's number, which other tables may have given to somebody else.
     case = Case(path, row["path"], label, patient_of(path.name) or stated)
     facts = stated_facts(row["age"], row["view"] or row["view_position"])
     return replace(case, age=facts.age, view=facts.view)
-
-
-def _refuse_leaks(manifest: Path, rows: list[Row]) -> None:
-    # Stated patients only: names of files that merely may be of one patient are for the audit to judge.
-    parts: dict[str, str] = {}
-    for row in rows:
-        patient, part = row["patient"], row["split"]
-        if patient and part and parts.setdefault(patient, part) != part:
-            raise DataError(
-                f"{manifest} line {row.line}: patient {patient} is in {parts[patient]} and in {part}; "
-                "put all films of a patient into one part"
-            )

@@ -1,6 +1,8 @@
 """Reading the films of a run and dividing them by patient."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,9 +43,14 @@ class Parts:
 
     @property
     def sha256(self) -> str:
-        """Identity of all films that change the weights."""
-        watched = [*self.training.values(), *self.selection.values(), *self.old.values()]
-        return join_films(watched).sha256
+        """Identity of all films that change the weights or the threshold: use, pixels, label and patient of each."""
+        rows = sorted(
+            row
+            for use in ("training", "selection", "validation", "old")
+            for films in getattr(self, use).values()
+            for row in _identities(use, films)
+        )
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def read_parts(
@@ -96,6 +103,11 @@ def read_parts(
     )
 
 
+def _identities(use: str, films: Films) -> Iterator[tuple[str, str, int, str]]:
+    columns = (films.hashes.tolist(), films.labels.tolist(), films.patients.tolist())
+    return ((use, pixels, label, patient) for pixels, label, patient in zip(*columns, strict=True))
+
+
 def _read(cases: Sequence[Case], tell: Tell, steps: Steps) -> tuple[Films, list[Unreadable]]:
     source = cases[0].source
     with steps(f"reading {source}", len(cases)) as advance:
@@ -106,10 +118,10 @@ def _read(cases: Sequence[Case], tell: Tell, steps: Steps) -> tuple[Films, list[
 
 
 def _barred(films: Films, kept_out: Sequence[Path], tell: Tell, steps: Steps) -> list[str]:
-    """Patients of the films that stay out, and owners of the same pictures under other names."""
+    """Patients of the films that stay out, readable or not, and owners of the same pictures under other names."""
     barred: set[str] = set()
     for path in kept_out:
-        cases = find_cases(path)  # whose patients stay out even where their films cannot be read
+        cases = find_cases(path)
         barred.update(case.patient for case in cases if not case.patient.startswith(ANONYMOUS))
         kept, _ = _read(cases, tell, steps)
         barred.update(films.patients[np.isin(films.hashes, kept.hashes)].tolist())

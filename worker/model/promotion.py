@@ -12,7 +12,7 @@ class Promotion(BaseModel):
 
     Attributes:
         champion, challenger: SHA-256 of the two cards.
-        cases_sha256: hash over the sorted SHA-256 of the cases' prepared pixels.
+        cases_sha256: hash over the cases' sorted lines `<SHA-256 of the prepared pixels> <label>`.
         cases, positive_patients: how many films, and how many patients with a positive film.
         sensitivity_lost, sensitivity_gained: positive patients that only the champion flags, and only the challenger.
         sensitivity_difference_at_least: lower bound of challenger minus champion, patients, 95 % one-sided.

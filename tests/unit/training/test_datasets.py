@@ -42,14 +42,27 @@ def test_divided_folders_need_a_part(tmp_path: Path) -> None:
 
 
 def test_a_manifest(tmp_path: Path) -> None:
-    """Labels may be words or digits; a stated patient is kept apart from other manifests' numbers."""
+    """Labels may be words or digits; a patient may be stated."""
     for name in ("a.png", "b.png", "c.png"):
         _film(tmp_path / name)
     manifest = tmp_path / "labels.csv"
     manifest.write_text("path,label,patient,split\na.png,PNEUMONIA,4,train\nb.png,0,4,train\nc.png,normal,,test\n")
     cases = find_cases(manifest, "train")
-    assert [(case.label, case.patient) for case in cases] == [(1, f"{tmp_path.name}/4"), (0, f"{tmp_path.name}/4")]
+    assert [(case.label, case.patient) for case in cases] == [(1, "stated/4"), (0, "stated/4")]
     assert find_cases(manifest)[2].patient == "file/c.png"
+
+
+def test_a_stated_patient_is_the_same_in_every_table(tmp_path: Path) -> None:
+    """Neither the folder nor the kind of table makes another patient of an id; a known file name goes before it."""
+    for folder in ("new", "locked", "rsna"):
+        for name in ("a.dcm", "00000061_012.png"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / name).touch()
+        (tmp_path / folder / "m.csv").write_text("path,label,patient\na.dcm,1,a\n00000061_012.png,0,7\n")
+    (tmp_path / "rsna" / "m.csv").write_text("patientId,Target\na,1\n")
+    found = {folder: [case.patient for case in find_cases(tmp_path / folder / "m.csv")] for folder in ("new", "locked")}
+    assert found == {"new": ["nih/61", "stated/a"], "locked": ["nih/61", "stated/a"]}
+    assert [case.patient for case in find_cases(tmp_path / "rsna" / "m.csv")] == ["stated/a"]
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ def test_several_boxes_are_one_film(rsna: Path, named: str) -> None:
     """The folder and its table name the same films, whichever part is asked for; the header gives age and view."""
     cases = find_cases(rsna / named, "train")
     assert [(case.name, case.label, case.patient) for case in cases] == [
-        ("stage_2_train_images/sick.dcm", 1, "rsna/sick"),
-        ("stage_2_train_images/well.dcm", 0, "rsna/well"),
+        ("stage_2_train_images/sick.dcm", 1, "stated/sick"),
+        ("stage_2_train_images/well.dcm", 0, "stated/well"),
     ]
     assert find_parts(rsna / named) == {"all": cases}
     films, unreadable = load_films(cases, InputSpec())

@@ -94,6 +94,16 @@ def test_parts_without_a_test_part_are_not_mixed(tmp_path: Path) -> None:
     assert len(evaluated_part(tmp_path / "one.npz")[1]) == 2
 
 
+def test_a_patient_in_two_parts_of_a_manifest_is_refused(tmp_path: Path) -> None:
+    """Whoever was learned from cannot judge, neither for `evaluate` nor for `compare`."""
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).touch()
+    manifest = tmp_path / "labels.csv"
+    manifest.write_text("path,label,patient,split\na.png,1,4,train\nb.png,0,4,test\n")
+    with pytest.raises(DataError, match="line 3: patient 4 is in train and in test"):
+        evaluated_part(manifest)
+
+
 def test_an_output_that_cannot_be_written_is_told_before_the_films_are_read(archive: Path, tmp_path: Path) -> None:
     """A file stands where the folder should be: one line, exit code 2, nothing scored."""
     (tmp_path / "taken").write_text("a file")
