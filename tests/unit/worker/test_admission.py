@@ -149,7 +149,7 @@ def test_a_judgement_that_cannot_be_read_is_refused(tmp_path: Path, text: str | 
 def promising(sensitivity: float | None, confidence: float | None) -> ModelCard:
     """The shipped card with another promise, or none."""
     card = load_card(default_directory())
-    update = {"target_sensitivity": sensitivity, "confidence": confidence}
+    update: dict[str, float | str | None] = {"target_sensitivity": sensitivity, "confidence": confidence}
     if sensitivity is None:
         update |= {"method": "half", "allowed_misses": None, "lower_bound": None}
     return card.model_copy(update={"operating_point": card.operating_point.model_copy(update=update)})
