@@ -12,6 +12,7 @@ from worker.model.promotion import Promotion
 PROMOTION_NAME = "promotion.json"
 LARGEST_LOSS = 0.01  # of sensitivity, as a lower bound of the paired difference
 SIGNIFICANT = 0.05
+_ROUNDING = 1e-9
 
 
 def find_promotion(directory: Path) -> Path:
@@ -111,9 +112,13 @@ def _contradiction(promotion: Promotion) -> str | None:
         "specificity": promotion.specificity_difference > 0 and promotion.specificity_p < SIGNIFICANT,
         "auc": promotion.auc_difference_interval[0] > 0,
     }
-    net_gain = (promotion.sensitivity_gained - promotion.sensitivity_lost) / promotion.positive_patients
-    if promotion.sensitivity_difference_at_least > net_gain:
-        return "the bound of the difference in sensitivity lies above the difference"
+    patients, (low, high) = promotion.positive_patients, promotion.auc_difference_interval
+    # Of n patients with none lost, Clopper and Pearson's bound of the loss is 1 - 0.025 ** (1 / n); never less.
+    loss = max(promotion.sensitivity_lost / patients, 1 - 0.025 ** (1 / patients))
+    if promotion.sensitivity_difference_at_least > promotion.sensitivity_gained / patients - loss + _ROUNDING:
+        return "the bound of the difference in sensitivity lies above what so few patients can give"
+    if not low <= promotion.auc_difference <= high:
+        return "the difference in AUC lies outside its interval"
     if promotion.not_inferior != (promotion.sensitivity_difference_at_least > -LARGEST_LOSS):
         return "not_inferior is not what the bound of the difference in sensitivity says"
     if unfounded := [name for name in promotion.better if not figures[name]]:

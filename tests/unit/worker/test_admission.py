@@ -57,7 +57,10 @@ def test_a_judgement_that_says_no_is_refused(figures: dict[str, Any], why: str) 
     ("figures", "why"),
     [
         ({"sensitivity_difference_at_least": -0.03}, "not_inferior"),
-        ({"sensitivity_difference_at_least": 0.005}, "above the difference"),
+        ({"sensitivity_difference_at_least": 0.005}, "so few patients"),
+        ({"sensitivity_difference_at_least": 0.0}, "so few patients"),
+        ({"positive_patients": 35}, "so few patients"),
+        ({"auc_difference": -0.5}, "outside its interval"),
         ({"not_inferior": False, "promotable": False}, "not_inferior"),
         ({"specificity_p": 0.2}, "not better in specificity"),
         ({"specificity_difference": -0.02}, "not better in specificity"),
