@@ -91,8 +91,14 @@ def read_parts(
     for use, part in uses.items():
         _require_both_classes(part, use)
     learned = _by_source(train)
+    new = {name: films for name, films in learned.items() if name in sources[: len(data)]}
+    if not new:
+        raise DataError(
+            f"no film of {', '.join(sources[: len(data)])} is left for training: all its patients are kept out or held "
+            "out; add films of more patients"
+        )
     return Parts(
-        training={name: films for name, films in learned.items() if name in sources[: len(data)]},
+        training=new,
         selection=_by_source(selection),
         validation=_by_source(validation),
         old={name: films for name, films in learned.items() if name not in sources[: len(data)]},
