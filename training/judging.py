@@ -14,12 +14,12 @@ from training.appraisal import Appraisal, appraise
 from training.auditing import Audit
 from training.cases import Case
 from training.certifying import Judged
-from training.comparing import Contender, compare
+from training.comparing import Contender, compare, require_comparable, require_enough
 from training.datasets import find_parts, source_name
 from training.errors import DataError
-from training.films import Films, Unreadable, load_films, write_unreadable
+from training.films import Films, Unreadable, load_films, without_duplicates, write_unreadable
 from training.loop import evaluate
-from training.outputs import writing_to
+from training.outputs import write_whole, writing_to
 from training.report.inputs import ReportInputs
 from training.report.page import write_report
 from training.report.progress import History
@@ -155,7 +155,8 @@ def judge_promotion(
 ) -> Promotion:
     """Write `promotion.json`, and a line in the ledger for this opening of the locked cases.
 
-    The ledger's line comes first: cases that were looked at count as opened, whatever comes after.
+    The ledger's line comes before any figure is computed: cases that were looked at count as opened, whatever comes
+    after.
 
     Args:
         champion: version directory of the model in service.
@@ -168,43 +169,47 @@ def judge_promotion(
 
     Raises:
         ModelError: if a model is damaged.
-        DataError: if the data cannot be used, or a film cannot be read.
+        DataError: if the data cannot be used or are too few, a film cannot be read, or a model's answer is no number.
         OutputError: if something cannot be written.
     """
     cards = [load_card(champion), load_card(challenger)]
     if cards[0].input_spec.sha256 != cards[1].input_spec.sha256:
         raise DataError("the two models prepare films differently; compare them on scores of their own evaluations")
-    films = locked_films(data, cards[0].input_spec)
-    opened = {
-        "opened_at": judged_at.isoformat(),
-        "cases_sha256": films.cases_sha256,
-        "models": [c.sha256 for c in cards],
-    }
+    films, book = locked_films(data, cards[0].input_spec), ledger or output / LEDGER_NAME
     with writing_to(output):
         output.mkdir(parents=True, exist_ok=True)
-        with (ledger or output / LEDGER_NAME).open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(opened) + "\n")
+        book.touch()  # an hour of scoring comes before its line
     before = Contender(cards[0], score(champion, cards[0], films, device))
     after = Contender(cards[1], score(challenger, cards[1], films, device))
+    require_comparable(before, after, films)
+    opened = {"opened_at": judged_at.isoformat(), "cases_sha256": films.cases_sha256}
+    with writing_to(output), book.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(opened | {"models": [card.sha256 for card in cards]}) + "\n")
     promotion = compare(before, after, films, judged_at=judged_at)
     with writing_to(output):
-        (output / PROMOTION_NAME).write_text(promotion.model_dump_json(indent=2) + "\n")
+        write_whole(output / PROMOTION_NAME, promotion.model_dump_json(indent=2) + "\n")
     return promotion
 
 
 def locked_films(data: Path, spec: InputSpec) -> Films:
-    """Read the cases that judge.
+    """Read the cases that judge two models, identical pictures once.
 
     Args:
         data: class folders, a CSV manifest or an archive.
-        spec: preparation of the models.
+        spec: preparation of both models.
 
     Raises:
-        DataError: if the data cannot be used, or a film cannot be read.
+        DataError: if the data cannot be used, a film cannot be read, a picture has both labels, or there are fewer than
+            two of a class.
     """
     films, unreadable = load_films(evaluated_part(data)[1], spec)
     if unreadable:
         raise DataError(f"{len(unreadable)} films cannot be read, first: {unreadable[0].name}; mend the locked set")
+    first = dict(zip(films.hashes[::-1].tolist(), films.labels[::-1].tolist(), strict=True))
+    if len(torn := films.names[[first[key] != label for key, label in zip(films.hashes, films.labels, strict=True)]]):
+        raise DataError(f"the picture of {torn[0]} is there with both labels; mend the locked set")
+    films = without_duplicates(films)
+    require_enough(films)
     return films
 
 

@@ -93,7 +93,10 @@ def read_parts(
     learned = _by_source(train)
     new = {name: films for name, films in learned.items() if name in sources[: len(data)]}
     if not new:
-        raise DataError("no new film is left for training, only old ones; add films of more patients")
+        raise DataError(
+            f"no film of {', '.join(sources[: len(data)])} is left for training: all its patients are kept out or held "
+            "out; add films of more patients"
+        )
     return Parts(
         training=new,
         selection=_by_source(selection),

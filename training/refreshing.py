@@ -1,6 +1,7 @@
 """Staying current: the champion goes on learning from new cases, and is judged before anybody may promote it."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -9,13 +10,13 @@ import torch
 from pydantic import ValidationError
 
 from training.config import Recipe
-from training.fitting import MODEL_NAME, fit
+from training.errors import DataError
+from training.fitting import MODEL_NAME, epoch_films, fit
 from training.initial import initial_weights
 from training.judging import LEDGER_NAME, PROMOTION_NAME, judge_promotion, locked_films
-from training.parts import Steps, Tell, read_parts
+from training.parts import Parts, Steps, Tell, read_parts
 from training.provenance import Provenance, Source
 from worker.model.artifact import ModelCard, load_card
-from worker.model.input_spec import InputSpec
 from worker.model.promotion import Promotion
 
 _LIMIT = "Trained further by an unattended run on cases of the site; nobody has looked at its figures yet."
@@ -38,8 +39,8 @@ def refresh(
 ) -> tuple[Path, Promotion]:
     """Continue from the champion, certify the result, and compare both on locked cases; promotes nothing.
 
-    Every champion with its cases has a folder of its own: a run that was broken goes on there, and one that was judged
-    is not judged again, as every opening of the locked cases wears them out.
+    Every champion with its cases, locked ones included, and site has a folder of its own: a run that was broken goes on
+    there, and one that was judged is not judged again, as every opening of the locked cases wears them out.
 
     Args:
         champion: version directory of the model in service.
@@ -59,15 +60,19 @@ def refresh(
         The run's folder with `model/` and `promotion.json`, and the judgement.
 
     Raises:
-        TrainingError: as `fit` and `judge_promotion`.
+        TrainingError: as `fit` and `judge_promotion`; that the new cases are too few, or the locked ones of no use, is
+            told before anything is trained.
         ModelError: if the champion is damaged.
     """
     recipe = recipe.smoke() if smoke else recipe
+    card = load_card(champion)
+    cases = locked_films(locked, card.input_spec).cases_sha256
     parts = read_parts(data, [locked], recipe, tell, steps, old=old, smoke=smoke)
+    _require_a_batch(parts, recipe)
     name, weights = initial_weights(recipe, model=champion, imagenet=None, tell=tell)
-    recipe = recipe.starting_from(name).model_copy(update={"card": _card(load_card(champion), recipe, site)})
-    folder = output / hashlib.sha256(f"{recipe.identity} {parts.sha256}".encode()).hexdigest()[:12]
-    if judged := _judgement(folder / PROMOTION_NAME, locked):
+    recipe = recipe.starting_from(name).model_copy(update={"card": _card(card, recipe, site)})
+    folder = output / run_name(recipe, parts, card, cases, site)
+    if judged := judged_before(folder, tell):
         tell(f"nothing new: {folder} was made from the same model and cases and has been judged")
         return folder, judged
     fit(parts, recipe, folder, device, tell, steps, initial=weights)
@@ -77,13 +82,39 @@ def refresh(
     )
 
 
-def _judgement(path: Path, locked: Path) -> Promotion | None:
-    """Return a judgement on these locked cases, if there is one; half a file, or one on others, is none."""
-    try:
-        judged = Promotion.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
+def run_name(recipe: Recipe, parts: Parts, champion: ModelCard, cases_sha256: str, site: str) -> str:
+    """Name the folder of a run after everything that its model and its judgement depend on.
+
+    Args:
+        recipe: how, the weights it starts from included.
+        parts: the films of the run.
+        champion: card of the model in service.
+        cases_sha256: identity of the locked cases.
+        site: part of the version.
+    """
+    key = json.dumps([recipe.identity, parts.sha256, champion.sha256, cases_sha256, site])
+    return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
+def judged_before(folder: Path, tell: Tell) -> Promotion | None:
+    """Return the judgement in a run's folder; None where there is none, or a damaged one, which is told."""
+    path = folder / PROMOTION_NAME
+    if not path.exists():
         return None
-    return judged if judged.cases_sha256 == locked_films(locked, InputSpec()).sha256 else None
+    try:
+        return Promotion.model_validate_json(path.read_bytes())
+    except ValidationError:
+        tell(f"{path} is damaged: judging again")
+        return None
+
+
+def _require_a_batch(parts: Parts, recipe: Recipe) -> None:
+    films = len(epoch_films(parts, recipe, 0))
+    if films < recipe.batch_size:
+        raise DataError(
+            f"the new cases and their share of old ones make {films} training films, less than one batch of "
+            f"{recipe.batch_size}: wait for more new cases"
+        )
 
 
 def _card(champion: ModelCard, recipe: Recipe, site: str) -> Provenance:

@@ -1,22 +1,25 @@
 """Promotion: only a challenger that provably loses next to nothing, and is better in something."""
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
 from dicom_io.phantom import draw
 from tests.labelled import labelled
-from training import cli
-from training.comparing import Contender, compare, difference_at_least, mcnemar, paired_delong
-from training.errors import DataError
+from training import cli, outputs
+from training.comparing import Contender, better_in, compare, difference_at_least, mcnemar, paired_delong
+from training.errors import DataError, OutputError
 from training.evaluation import auc
 from training.films import Films
+from training.judging import judge_promotion
 from worker.model.artifact import ModelCard, default_directory, load_card
 from worker.model.promotion import Promotion
 
@@ -136,13 +139,96 @@ def test_one_class_cannot_compare(card: ModelCard, well: int) -> None:
         _compare(card, logits, logits, films)
 
 
+def test_a_class_of_one_film_cannot_compare(card: ModelCard) -> None:
+    """One film says nothing of how far the difference of two areas may be off."""
+    films = _cases(1, 5)
+    with pytest.raises(DataError, match="at least two different films of both classes"):
+        _compare(card, np.zeros(6, np.float32), np.zeros(6, np.float32), films)
+
+
+def test_a_model_that_answers_with_no_number_cannot_be_judged(card: ModelCard) -> None:
+    """The message names the model and the film."""
+    films = _cases(2, 2)
+    broken = np.array([0, 0, np.nan, 0], np.float32)
+    with pytest.raises(DataError, match=r"9\.9\.9 gives no finite logit for 1 films, first: film2"):
+        _compare(card, np.zeros(4, np.float32), broken, films)
+
+
+def test_three_chances_do_not_make_chance_a_gain(card: ModelCard) -> None:
+    """Eight false alarms fewer and one more are p 0.04: enough for one question, not for the best of three."""
+    films = _cases(400, 200)
+    before, after = _logits(films, false_alarms=8), _logits(films, false_alarms=0)
+    after[-1] = 1.0
+    verdict = _compare(card, before, after, films)
+    assert 0.02 < verdict.specificity_p < 0.05
+    assert verdict.better == ()
+
+
+@pytest.mark.parametrize(
+    ("p_values", "better"),
+    [
+        ((0.01, 0.02, 0.04), ("sensitivity", "specificity")),
+        ((0.04, 0.02, 0.01), ("sensitivity", "specificity")),
+        ((0.01, 0.03, 0.04), ("sensitivity",)),
+        ((0.02, 0.02, 0.02), ()),
+    ],
+)
+def test_figures_are_better_after_holm(p_values: tuple[float, float, float], better: tuple[str, ...]) -> None:
+    """The smallest p must be below a third of 5 %, the next below a half; what is lost is never better."""
+    gains = {"sensitivity": 0.1, "specificity": 0.1, "auc": -0.1}
+    assert better_in(gains, dict(zip(gains, p_values, strict=True))) == better
+
+
+def _locked(folder: Path, count: int) -> Path:
+    """Class folders of drawn films, well and sick in turn."""
+    for seed in range(count):
+        part = folder / ("PNEUMONIA" if seed % 2 else "NORMAL")
+        part.mkdir(parents=True, exist_ok=True)
+        film = (draw(seed, opacity=seed % 2 == 1, rows=48, columns=48) >> 4).astype(np.uint8)
+        Image.fromarray(film).save(part / f"film{seed}.png")
+    return folder
+
+
+def _judge(locked: Path, output: Path, challenger: Path | None = None) -> Promotion:
+    shipped = default_directory()
+    return judge_promotion(shipped, challenger or shipped, locked, output, torch.device("cpu"), judged_at=NOW)
+
+
+def test_cases_that_cannot_judge_are_not_opened(tmp_path: Path) -> None:
+    """One sick film: refused before a line in the ledger says that the cases were looked at."""
+    with pytest.raises(DataError, match="at least two different films"):
+        _judge(_locked(tmp_path / "locked", 3), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_identical_locked_films_count_once(tmp_path: Path) -> None:
+    """A copy under another name adds no case; with the other label it is refused."""
+    locked = _locked(tmp_path / "locked", 4)
+    shutil.copy(locked / "NORMAL/film0.png", locked / "NORMAL/copy.png")
+    assert _judge(locked, tmp_path / "out").cases == 4
+    shutil.copy(locked / "NORMAL/film0.png", locked / "PNEUMONIA/copy.png")
+    with pytest.raises(DataError, match=r"the picture of PNEUMONIA/copy\.png is there with both labels"):
+        _judge(locked, tmp_path / "out")
+
+
+def test_a_judgement_that_cannot_be_finished_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full at the last moment: promotion.json stays whole."""
+
+    def full(*_args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "promotion.json").write_text("the last one")
+    monkeypatch.setattr(outputs.os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left"):
+        _judge(_locked(tmp_path / "locked", 4), tmp_path)
+    assert (tmp_path / "promotion.json").read_text() == "the last one"
+
+
 def test_the_command_writes_the_verdict_and_every_opening(tmp_path: Path) -> None:
     """promotion.json names both models and the cases; the ledger grows with each look at them."""
-    for seed in range(4):
-        folder = tmp_path / "locked" / ("PNEUMONIA" if seed % 2 else "NORMAL")
-        folder.mkdir(parents=True, exist_ok=True)
-        film = (draw(seed, opacity=seed % 2 == 1, rows=48, columns=48) >> 4).astype(np.uint8)
-        Image.fromarray(film).save(folder / f"film{seed}.png")
+    _locked(tmp_path / "locked", 4)
     options = ["compare", "--challenger", str(default_directory()), "--data", str(tmp_path / "locked")]
     for _ in range(2):
         result = CliRunner().invoke(cli.app, [*options, "--output", str(tmp_path / "out")])

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.labelled import labelled
 from training.config import Phase, Recipe
+from training.errors import DataError
 from training.parts import Parts, read_parts
 
 RECIPE = Recipe(name="tiny", description="None.", seed=7, phases=(Phase(size=32, epochs=1),), validation_share=0.4)
@@ -51,6 +52,13 @@ def test_a_kept_out_patient_of_another_manifest_is_in_no_part(tmp_path: Path, *,
     if broken:
         (tmp_path / "locked/film103.png").write_bytes(b"no image")
     assert _patients(_read([new], [locked])) == {f"stated/p{patient}" for patient in range(10, 40)}
+
+
+def test_new_films_of_which_none_is_left_are_one_clear_error(tmp_path: Path) -> None:
+    """Old films alone are no continued run; the message names the set that is empty."""
+    new, old = _manifest(tmp_path / "new", range(2)), _manifest(tmp_path / "old", range(10, 50), first=50)
+    with pytest.raises(DataError, match="no film of new is left for training"):
+        read_parts([new], [new], RECIPE, str, _silent, old=[old])
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ from worker.model.architectures import ARCHITECTURES
 from worker.model.artifact import default_directory, load_card
 from worker.model.promotion import Promotion
 
+FEW = (("new", 10, 0), ("old", 60, 20), ("locked", 4, 90))  # folder, films, the first's number
+
 
 def _drawn(root: Path, count: int, first: int = 0) -> Path:
     """Class folders of drawn films; those of the sick are darker, so that a few steps can learn something."""
@@ -171,6 +173,16 @@ def test_the_champion_is_refreshed_and_judged_but_not_promoted(tmp_path: Path) -
     assert {source.name for source in card.data} == {"new", "old"}
     assert len((output / "ledger.jsonl").read_text().splitlines()) == 1
     assert json.loads((output / "ledger.jsonl").read_text())["models"] == [judged.champion, judged.challenger]
+
+
+def test_too_few_new_cases_are_told_before_anything_is_trained(tmp_path: Path) -> None:
+    """Less than a batch: one line, and no folder of a run is made."""
+    new, old, locked = (_drawn(tmp_path / name, count, first) for name, count, first in FEW)
+    options = ["--data", str(new), "--old", str(old), "--locked", str(locked), "--output", str(tmp_path / "out")]
+    result = CliRunner().invoke(cli.app, ["refresh", *options])
+    assert result.exit_code == 2
+    assert "less than one batch of 32: wait for more new cases" in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_old_cases_take_their_share_of_each_epoch() -> None:
