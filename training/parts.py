@@ -83,7 +83,7 @@ def read_parts(
     listed = {path: find_cases(path, "train") for path in (*data, *old)}
     require_both_classes([case for cases in listed.values() for case in cases], "training")
     read = [_read(_few(cases) if smoke else cases, tell, steps) for cases in listed.values()]
-    films = join_films([films for films, _ in read])
+    films = _of_one_label(join_films([films for films, _ in read]), tell)
     barred = _barred(films, kept_out, tell, steps)
     rest, validation = split_films(films, share=recipe.validation_share, seed=recipe.seed, kept_out=barred)
     train, selection = split_films(rest, share=recipe.selection_share, seed=recipe.seed + 1)
@@ -118,6 +118,15 @@ def _read(cases: Sequence[Case], tell: Tell, steps: Steps) -> tuple[Films, list[
     for film in unreadable:
         tell(f"left out, cannot be read: {film.name} ({film.cause})")
     return replace(films, names=np.char.add(f"{source}/", films.names)), unreadable
+
+
+def _of_one_label(films: Films, tell: Tell) -> Films:
+    """Leave out identical pictures that carry both labels: one of the two is wrong, and nobody knows which."""
+    well, sick = (films.hashes[films.labels == label] for label in range(len(CLASSES)))
+    torn = np.isin(films.hashes, np.intersect1d(well, sick))
+    for name in films.names[torn].tolist():
+        tell(f"left out, the same picture carries both labels: {name}")
+    return films.take(~torn)
 
 
 def _barred(films: Films, kept_out: Sequence[Path], tell: Tell, steps: Steps) -> list[str]:

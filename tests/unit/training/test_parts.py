@@ -54,6 +54,19 @@ def test_a_kept_out_patient_of_another_manifest_is_in_no_part(tmp_path: Path, *,
     assert _patients(_read([new], [locked])) == {f"stated/p{patient}" for patient in range(10, 40)}
 
 
+def test_a_picture_with_both_labels_teaches_nothing(tmp_path: Path) -> None:
+    """Both are left out and named: one label is wrong, and nobody knows which."""
+    manifest = _manifest(tmp_path / "new", range(40))
+    with manifest.open("a") as rows:
+        rows.write("film3.png,0,p99\n")
+    said: list[str] = []
+    parts = read_parts([manifest], [], RECIPE, said.append, _silent)
+    names = {name for kind in (parts.training, parts.validation) for name in kind["new"].names.tolist()}
+    assert "new/film3.png" not in names
+    assert len(names) == 39
+    assert said == ["left out, the same picture carries both labels: new/film3.png"] * 2
+
+
 def test_new_films_of_which_none_is_left_are_one_clear_error(tmp_path: Path) -> None:
     """Old films alone are no continued run; the message names the set that is empty."""
     new, old = _manifest(tmp_path / "new", range(2)), _manifest(tmp_path / "old", range(10, 50), first=50)
