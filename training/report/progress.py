@@ -40,7 +40,8 @@ def _draw_panel(axes: Axes, label: str, names: Sequence[str], history: History) 
     marker = "o" if len(history) < 40 else ""
     for name, (colour, dashes) in zip(names, _LINES, strict=False):
         said = name.replace("_", " ")
-        axes.plot(epochs, [row[name] for row in history], marker, ls=dashes, color=colour, markersize=3.5, label=said)
+        values = [row[name] for row in history]
+        axes.plot(epochs, values, marker=marker, linestyle=dashes, color=colour, markersize=3.5, label=said)
     axes.set_ylabel(label)
     if len(names) > 1:
         axes.legend(loc="best")

@@ -22,3 +22,10 @@ def test_what_the_history_has_not_is_not_drawn() -> None:
     """One epoch with a loss alone is one panel."""
     (panel,) = draw_history([{"epoch": 1.0, "loss": 0.7}]).axes
     assert panel.get_ylabel() == "loss"
+
+
+def test_a_long_run_is_drawn_without_markers() -> None:
+    """Fifty points would be a caterpillar."""
+    long = [{"epoch": float(epoch), "loss": 1 / epoch} for epoch in range(1, 51)]
+    (panel,) = draw_history(long).axes
+    assert panel.lines[0].get_marker() in ("", "None")
