@@ -53,10 +53,11 @@ def test_chest_films_pass_the_shipped_gate_and_a_dog_does_not(shared_data: Path)
     assert [card.scope.lets_in(float(distance)) for distance in distances] == [True] * len(films) + [False]
 
 
-def test_the_shipped_gate_turns_away_at_most_one_chest_film_in_200() -> None:
-    """On every set that the card names; they set the distance, so this holds the rule, not the loss on other films."""
+def test_the_shipped_gate_turns_away_about_one_chest_film_in_200_at_most() -> None:
+    """On patients who did not set its distance; a set of 500 films may by chance lose twice as many."""
     for measured in load_card(default_directory()).scope.measurements:
-        assert measured.turned_away <= 0.005 * measured.images
+        assert measured.images >= 499
+        assert measured.turned_away <= 0.01 * measured.images
 
 
 def test_a_flagged_frame_is_in_scope_however_strange() -> None:
