@@ -66,7 +66,7 @@ def audit_parts(parts: Mapping[str, Sequence[Case]], advance: Callable[[], None]
     """Read the films of all parts and audit them.
 
     Args:
-        parts: cases by part, as `training.datasets.find_parts` gives them.
+        parts: cases by part, as `training.datasets.find_all_parts` gives them.
         advance: called after each film read.
 
     Raises:

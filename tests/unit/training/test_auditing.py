@@ -110,9 +110,9 @@ def test_the_audit_of_a_manifest_lists_every_patient_in_two_parts(tmp_path: Path
     rows = ("a,0,1,train", "b,1,2,train", "c,0,3,train", "d,0,1,test", "e,1,2,test", "f,1,4,test")
     lines = (f"{name}.png,{rest}" for name, _, rest in (row.partition(",") for row in rows))
     (tmp_path / "m.csv").write_text("\n".join(("path,label,patient,split", *lines)))
-    found = audit_parts(find_parts(tmp_path / "m.csv"))
+    found = audit_parts(find_all_parts([tmp_path / "m.csv"]))
     assert found.films == {"train": 3, "test": 3}
-    assert found.patients_in_several_parts == [f"{tmp_path.name}/1", f"{tmp_path.name}/2"]
+    assert found.patients_in_several_parts == ["stated/1", "stated/2"]
 
 
 def test_several_data_sets_are_compared(tmp_path: Path) -> None:

@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from typer.testing import CliRunner
 
-from dicom_io.phantom import draw
+from tests.drawn import drawn_classes
 from tests.labelled import labelled
 from training import cli, initial
 from training.config import load_recipe, recipe_names
@@ -30,21 +29,10 @@ from worker.model.promotion import Promotion
 FEW = (("new", 10, 0), ("old", 60, 20), ("locked", 4, 90))  # folder, films, the first's number
 
 
-def _drawn(root: Path, count: int, first: int = 0) -> Path:
-    """Class folders of drawn films; those of the sick are darker, so that a few steps can learn something."""
-    for seed in range(first, first + count):
-        sick = seed % 2 == 1
-        folder = root / ("PNEUMONIA" if sick else "NORMAL")
-        folder.mkdir(parents=True, exist_ok=True)
-        film = draw(seed, opacity=sick, rows=64, columns=64) >> (6 if sick else 4)
-        Image.fromarray(film.astype(np.uint8)).save(folder / f"film{seed}.png")
-    return root
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eighty drawn films."""
-    return _drawn(tmp_path_factory.mktemp("films") / "drawn", 80)
+    return drawn_classes(tmp_path_factory.mktemp("films") / "drawn", 80)
 
 
 @pytest.fixture
@@ -153,7 +141,10 @@ def _wait_for(file: Path, process: "subprocess.Popen[bytes]") -> None:
 
 def test_the_champion_is_refreshed_and_judged_but_not_promoted(tmp_path: Path) -> None:
     """New and old cases make a challenger from the shipped weights; locked ones judge it; a ledger line is kept."""
-    folders = {name: _drawn(tmp_path / name, 40, first) for name, first in (("new", 0), ("old", 40), ("locked", 80))}
+    folders = {
+        name: drawn_classes(tmp_path / name, 40, first=first)
+        for name, first in (("new", 0), ("old", 40), ("locked", 80))
+    }
     output = tmp_path / "out"
     options = [option for name, folder in folders.items() for option in (f"--{name}", str(folder))]
     options[0] = "--data"
@@ -177,7 +168,7 @@ def test_the_champion_is_refreshed_and_judged_but_not_promoted(tmp_path: Path) -
 
 def test_too_few_new_cases_are_told_before_anything_is_trained(tmp_path: Path) -> None:
     """Less than a batch: one line, and no folder of a run is made."""
-    new, old, locked = (_drawn(tmp_path / name, count, first) for name, count, first in FEW)
+    new, old, locked = (drawn_classes(tmp_path / name, count, first=first) for name, count, first in FEW)
     options = ["--data", str(new), "--old", str(old), "--locked", str(locked), "--output", str(tmp_path / "out")]
     result = CliRunner().invoke(cli.app, ["refresh", *options])
     assert result.exit_code == 2

@@ -1,15 +1,14 @@
 """A judgement allows a change of the model only if its own figures do."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from tests.labelled import labelled
 from tests.models import judgement, write_judgement
 from training.comparing import Contender, compare
 from worker.admission import check, check_promise, find_promotion, read_promotion
@@ -77,33 +76,17 @@ def test_words_that_the_figures_do_not_bear_out_are_refused(figures: dict[str, A
     assert why in said
 
 
-@dataclass
-class Cases:
-    """As much of labelled films as a comparison looks at: one patient per film, every second one sick."""
-
-    labels: NDArray[np.int64]
-    sha256: str = "c" * 64
-
-    @property
-    def patients(self) -> NDArray[np.str_]:
-        """A patient of its own per film."""
-        return np.arange(len(self)).astype(str)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
 @pytest.mark.parametrize("gained", [0, 30])
 def test_what_compare_writes_does_not_contradict_itself(gained: int) -> None:
     """A real comparison is admitted where the challenger finds more, and refused for nothing but its verdict if not."""
     card = load_card(default_directory())
     challenger = card.model_copy(update={"version": "next"})
-    cases = Cases(np.arange(900, dtype=np.int64) % 2)
+    cases = labelled(np.zeros((900, 2, 2), np.uint8), np.arange(900, dtype=np.int64) % 2)
     after = np.where(cases.labels == 1, 3.0, -4.0).astype(np.float32)
     before = after.copy()
     before[np.flatnonzero(cases.labels)[:gained]] = -4.0
     contenders = (Contender(card, before), Contender(challenger, after))
-    promotion = compare(*contenders, cases, judged_at=datetime(2026, 11, 20, tzinfo=UTC))  # type: ignore[arg-type]
+    promotion = compare(*contenders, cases, judged_at=datetime(2026, 11, 20, tzinfo=UTC))
     expected = nullcontext() if gained else pytest.raises(PromotionError, match="better in nothing")
     with expected:
         check(promotion, challenger=challenger.sha256, champion=card.sha256)
