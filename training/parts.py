@@ -30,7 +30,7 @@ class Parts:
     Attributes:
         training: what is learned from.
         selection: films that watch over the run, where the recipe selects; no others see it.
-        validation: films that choose the threshold and nothing else.
+        validation: films that choose threshold and temperature, and share in the gate.
         old: films of earlier runs that are mixed into the training.
         unreadable: films that are in none of them.
     """
