@@ -6,7 +6,7 @@ A table stands between `<!-- NAME -->` and `<!-- /NAME -->`; a test compares it 
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
@@ -46,33 +46,28 @@ def _default(field: FieldInfo) -> str:
 
 def _rows(prefix: str, model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
     for name, field in model.model_fields.items():
-        if not _models_in(field.annotation):
+        inner = _models_in(field.annotation)
+        if not inner:
             yield f"`{prefix}{name}`", _default(field), field.description or ""
+            continue
+        repeated = get_origin(field.annotation) is tuple or any(
+            get_origin(part) is tuple for part in get_args(field.annotation)
+        )
+        yield f"`[[{prefix}{name}]]`" if repeated else f"`[{prefix}{name}]`", "", field.description or ""
+        for section in inner:
+            yield from _section_rows(f"{prefix}{name}.", section)
 
 
-def _kind(destination: type[BaseModel]) -> str:
-    kind: str = get_args(destination.model_fields["kind"].annotation)[0]
-    return kind
-
-
-def _destination_rows(destination: type[BaseModel]) -> Iterator[tuple[str, ...]]:
-    kind = _kind(destination)
-    yield f'`destinations.kind = "{kind}"`', "", (destination.__doc__ or "").strip()
-    for name, default, meaning in _rows("destinations.", destination):
-        if name != "`destinations.kind`":
-            yield name, default, meaning
+def _section_rows(prefix: str, section: type[BaseModel]) -> Iterator[tuple[str, ...]]:
+    kind = section.model_fields.get("kind")
+    if kind is not None:
+        yield f'`{prefix}kind = "{get_args(kind.annotation)[0]}"`', "", (section.__doc__ or "").strip()
+    yield from (row for row in _rows(prefix, section) if row[0] != f"`{prefix}kind`")
 
 
 def settings() -> str:
     """Every setting with its default and meaning."""
-    rows = list(_rows("", Settings))
-    for name, field in Settings.model_fields.items():
-        if name == "destinations":
-            rows.append((f"`[[{name}]]`", "", field.description or ""))
-            rows += [row for model in _models_in(field.annotation) for row in _destination_rows(model)]
-        else:
-            rows += [row for model in _models_in(field.annotation) for row in _rows(f"{name}.", model)]
-    return _table(("setting", "default", "meaning"), rows)
+    return _table(("setting", "default", "meaning"), _rows("", Settings))
 
 
 def reasons() -> str:

@@ -34,7 +34,7 @@ from worker.repository.model_versions import RegisteredModel, put_shipped_model_
 from worker.repository.preparation import ImageWork, Preparation, finish_image
 from worker.repository.results import add_result, lock_study
 from worker.repository.scoring import FrameScore, finish_frames
-from worker.settings import DicomDestination, FolderDestination
+from worker.sections import DicomDestination, FolderDestination
 from worker.tables import Delivery, Image, Result, Score, Study
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)

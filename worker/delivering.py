@@ -9,8 +9,8 @@ from worker.delivery.send import send
 from worker.errors import DeliveryRefusedError, DeliveryRetryError
 from worker.repository.claims import release
 from worker.repository.outbox import DeliveryWork, claim_delivery, finish_delivery, refuse_delivery
+from worker.sections import Destination
 from worker.service import Service
-from worker.settings import Destination
 from worker.tables import Delivery
 
 _log = structlog.get_logger()

@@ -17,8 +17,8 @@ from dicom_io.types import ApplicationEntity
 from worker.champion import InstalledChampion, find_champion
 from worker.domain import ImageState
 from worker.errors import TriageError
+from worker.sections import DicomDestination
 from worker.service import Service
-from worker.settings import DicomDestination
 from worker.tables import Image, Score, Study
 
 ECHO_SECONDS = 5.0

@@ -73,7 +73,7 @@ WORKING_STATES = (ImageState.RECEIVED, ImageState.PREPARED)
 
 
 class DeliveryState(StrEnum):
-    """Where a row of the outbox stands."""
+    """Where a row of the outbox, or the report of a storage commitment, stands."""
 
     PENDING = "pending"
     DELIVERED = "delivered"

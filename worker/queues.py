@@ -16,6 +16,9 @@ class Queue(StrEnum):
 
 
 SWEEP = "sweep"  # a task of the deliver queue, sent by beat
+COMMIT = "commit"  # a task of the prepare queue, which sees the spool: answers storage commitment requests
+PURGE = "purge"  # a task of the prepare queue, sent by beat: retention
+RECONCILE = "reconcile"  # a task of the deliver queue, sent by beat: asks the PACS what never came here
 TRAIN = "train"  # a queue of its own and its task, sent by beat; nothing wakes it
 
 Wake = Callable[[Queue], None]

@@ -13,7 +13,7 @@ import structlog
 
 from worker.errors import ConfigurationError
 from worker.model.artifact import default_directory
-from worker.settings import RetrainingSettings
+from worker.sections import RetrainingSettings
 
 LOCK_NAME = "refresh.lock"
 CXR_TRAIN = Path(sys.executable).with_name("cxr-train")

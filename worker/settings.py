@@ -4,9 +4,9 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -16,75 +16,17 @@ from pydantic_settings import (
 )
 
 from worker.errors import ConfigurationError
-from worker.model.site import SITE_PATTERN
+from worker.sections import (
+    Destination,
+    FolderDestination,
+    ListenerSettings,
+    ReconciliationSettings,
+    RetentionSettings,
+    RetrainingSettings,
+    StorageCommitmentSettings,
+)
 
 CONFIG_VARIABLE = "CXR_CONFIG"
-
-# PS3.5 Table 6.2-1, AE: printable ASCII without backslash, not only spaces.
-AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ListenerSettings(_Section):
-    """The DICOM listener."""
-
-    ae_title: AETitle = Field(default="CXRTRIAGE", description="AE title of the listener.")
-    host: str = Field(default="127.0.0.1", description="Address to bind; 0.0.0.0 for every interface.")
-    port: Port = Field(default=11112, description="TCP port of the listener.")
-    allowed_callers: tuple[AETitle, ...] = Field(
-        default=(), description="Calling AE titles that are let in; empty: every caller."
-    )
-
-
-class FolderDestination(_Section):
-    """Writes one JSON flag, and one DICOM SR where the sources are DICOM, per result."""
-
-    kind: Literal["folder"]
-    name: Name = Field(description="Name in the outbox and in reports.")
-    path: Path = Field(description="Folder the files are renamed into.")
-
-
-class DicomDestination(_Section):
-    """Sends a Comprehensive 3D SR by C-STORE."""
-
-    kind: Literal["dicom"]
-    name: Name = Field(description="Name in the outbox and in reports.")
-    ae_title: AETitle = Field(description="AE title of the peer.")
-    host: str = Field(description="Host name or address of the peer.")
-    port: Port = Field(description="TCP port of the peer.")
-    timeout_seconds: float = Field(default=30, gt=0, description="Longest wait for each answer of the peer.")
-
-
-class RetrainingSettings(_Section):
-    """Continuing from the model in service on newly labelled films; nothing is ever promoted by it."""
-
-    at: str | None = Field(
-        default=None,
-        pattern=r"^((mon|tue|wed|thu|fri|sat|sun) )?([01]\d|2[0-3]):[0-5]\d$",
-        description="When beat starts `cxr-train refresh`, UTC: `02:30`, or `sat 02:30`; empty: never.",
-    )
-    data: Path | None = Field(default=None, description="Manifest of newly labelled films.")
-    old: Path | None = Field(default=None, description="Films of earlier trainings, mixed in against forgetting.")
-    locked: Path | None = Field(default=None, description="Locked films that judge the new model.")
-    output: Path | None = Field(default=None, description="Folder for the new model and its promotion.json.")
-    site: str | None = Field(
-        default=None, pattern=SITE_PATTERN, description="Short name of the site; becomes part of the version."
-    )
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        missing = [name for name in ("data", "old", "locked", "output") if getattr(self, name) is None]
-        if self.at is not None and missing:
-            raise ValueError(f"at needs {', '.join(missing)}, too")
-        return self
-
-
-Destination = Annotated[FolderDestination | DicomDestination, Field(discriminator="kind")]
 
 
 class Settings(BaseSettings):
@@ -130,6 +72,13 @@ class Settings(BaseSettings):
         default=RetrainingSettings(), description="Continuing from the model in service on new films."
     )
     listener: ListenerSettings = Field(default=ListenerSettings(), description="The DICOM listener.")
+    retention: RetentionSettings = Field(default=RetentionSettings(), description="How long what was received is kept.")
+    storage_commitment: StorageCommitmentSettings = Field(
+        default=StorageCommitmentSettings(), description="Answering storage commitment requests."
+    )
+    reconciliation: ReconciliationSettings = Field(
+        default=ReconciliationSettings(), description="Asking the PACS what never came here."
+    )
     destinations: tuple[Destination, ...] | None = Field(
         default=None, description="Where results go; by default the folder `flags` under data_dir."
     )

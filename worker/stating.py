@@ -19,7 +19,7 @@ from worker.repository.results import (
     lock_study,
     was_said,
 )
-from worker.settings import Destination
+from worker.sections import Destination
 from worker.tables import Study
 from worker.triage import Verdict, judge, name_other_models
 

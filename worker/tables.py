@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     DateTime,
     Dialect,
     ForeignKey,
@@ -32,6 +33,8 @@ _OPEN = text("concluded_revision < revision")
 _TO_PREPARE = text("state = 'received'")
 _TO_SCORE = text("scored_at IS NULL")
 _TO_DELIVER = text("state = 'pending'")
+_TO_REPORT = text("state = 'pending'")
+_KEPT = text("purged_at IS NULL")
 _CHAMPION = text("champion")
 _MODEL_CHANGES = text("kind = 'model-in-service'")
 _MOST_URGENT = text("urgency DESC")
@@ -60,7 +63,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 class Base(DeclarativeBase):
     """Names and types shared by all tables."""
 
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012 - declarative
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON, list[list[str]]: JSON}  # noqa: RUF012 - declarative
 
 
 class Claimable:
@@ -75,10 +78,14 @@ class Claimable:
     lease_until: Mapped[datetime | None]
     not_before: Mapped[datetime | None]
     last_error: Mapped[str | None] = mapped_column(Text)
+    traceback: Mapped[str | None] = mapped_column(Text)  # places in the code only: values may be a patient's
 
 
 class Study(Base):
-    """A study, and what was last said of it. `revision` rises with every change of its set of objects."""
+    """A study, and what was last said of it. `revision` rises with every change of its set of objects.
+
+    `corrections` counts the changes of its patient's or its own attributes by later objects.
+    """
 
     __tablename__ = "studies"
 
@@ -92,6 +99,7 @@ class Study(Base):
     priority: Mapped[str | None] = mapped_column(Code)
     priority_reason: Mapped[str | None] = mapped_column(Code)
     synthetic: Mapped[bool] = mapped_column(default=False)
+    corrections: Mapped[int] = mapped_column(default=0)
     received_at: Mapped[datetime]
     last_received_at: Mapped[datetime]
     due_at: Mapped[datetime]
@@ -103,7 +111,13 @@ class Study(Base):
 
 
 class Image(Claimable, Base):
-    """A received object with pixels; the row is the work of preparing it."""
+    """A received object with pixels; the row is the work of preparing it.
+
+    `data_set_bytes` is the length of what `content_sha256` is the hash of. `rejection` is the code of the rejection
+    note that names the object (PS3.16 CID 7011); of a `withdrawn` one a reader said that its flag was wrong. Until
+    `committed_until` its file is kept whatever the retention, since a sender may have deleted its own on our word; the
+    file is gone since `purged_at`.
+    """
 
     __tablename__ = "images"
 
@@ -118,10 +132,17 @@ class Image(Claimable, Base):
     reason: Mapped[str | None] = mapped_column(Code)
     warnings: Mapped[list[str]]
     header: Mapped[bytes | None]
+    data_set_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    rejection: Mapped[str | None] = mapped_column(Code)
+    withdrawn: Mapped[bool] = mapped_column(default=False)
+    committed_until: Mapped[datetime | None]
+    purged_at: Mapped[datetime | None]
     received_at: Mapped[datetime]
 
     __table_args__ = (
         UniqueConstraint("study_id", "sop_instance_uid", "content_sha256"),
+        Index("ix_images_kept", "received_at", sqlite_where=_KEPT, postgresql_where=_KEPT),
+        Index("ix_images_sop_instance", "sop_instance_uid"),
         Index("ix_images_work", _MOST_URGENT, "id", sqlite_where=_TO_PREPARE, postgresql_where=_TO_PREPARE),
         Index("ix_images_study", "study_id"),
     )
@@ -203,6 +224,25 @@ class Delivery(Claimable, Base):
     __table_args__ = (
         UniqueConstraint("result_id", "destination"),
         Index("ix_deliveries_work", _MOST_URGENT, "id", sqlite_where=_TO_DELIVER, postgresql_where=_TO_DELIVER),
+    )
+
+
+class Commitment(Claimable, Base):
+    """A storage commitment request; the row is the work of answering it. `references` lists SOP Class and Instance."""
+
+    __tablename__ = "commitments"
+
+    transaction_uid: Mapped[str] = mapped_column(UID)
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    references: Mapped[list[list[str]]]
+    state: Mapped[str] = mapped_column(Code)
+    answer: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    answered_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("calling_ae_title", "transaction_uid"),
+        Index("ix_commitments_work", _MOST_URGENT, "id", sqlite_where=_TO_REPORT, postgresql_where=_TO_REPORT),
     )
 
 

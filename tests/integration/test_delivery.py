@@ -17,7 +17,7 @@ from tests.servers.storescp import StartStoreScp
 from worker.delivery.send import send
 from worker.domain import ScreeningResult
 from worker.errors import DeliveryRefusedError, DeliveryRetryError
-from worker.settings import DicomDestination
+from worker.sections import DicomDestination
 
 # pynetdicom drops the socket of a refused connection without closing it.
 UNCLOSED = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")

@@ -6,7 +6,7 @@ from dicom_io.types import ApplicationEntity
 from worker.delivery.reporting import structured_report
 from worker.domain import ScreeningResult
 from worker.errors import DeliveryRefusedError, DeliveryRetryError
-from worker.settings import DicomDestination
+from worker.sections import DicomDestination
 
 _PROCESSING_FAILURE = 0x0110
 

@@ -12,7 +12,7 @@ from dicom_io.part10 import tolerant
 from worker.delivery.reporting import structured_report
 from worker.domain import ScreeningResult
 from worker.errors import DeliveryRefusedError, DeliveryRetryError
-from worker.settings import FolderDestination
+from worker.sections import FolderDestination
 
 
 def send(result: ScreeningResult, destination: FolderDestination) -> str:

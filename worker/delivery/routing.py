@@ -1,7 +1,7 @@
 """Which destination is told of which result."""
 
 from worker.domain import Flag, Origin
-from worker.settings import Destination, DicomDestination
+from worker.sections import Destination, DicomDestination
 
 
 def wants(destination: Destination, flag: Flag, *, in_scope: bool) -> bool:

@@ -2,7 +2,7 @@
 
 from worker.delivery import dicom, folder
 from worker.domain import ScreeningResult
-from worker.settings import Destination, FolderDestination
+from worker.sections import Destination, FolderDestination
 
 
 def send(result: ScreeningResult, destination: Destination, *, calling_ae_title: str) -> str:

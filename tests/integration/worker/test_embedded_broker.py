@@ -24,8 +24,8 @@ from worker.domain import ImageState
 from worker.embedded_broker import configure
 from worker.repository.model_versions import RegisteredModel
 from worker.schema import migrate
+from worker.sections import FolderDestination
 from worker.service import utc_now
-from worker.settings import FolderDestination
 from worker.stating import Speaker
 
 # What a crash, a full disk, a person or another program may leave in the folder of the queue.

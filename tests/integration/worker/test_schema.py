@@ -7,7 +7,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Inspector, inspect, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from tests.studies import NOW, rolled_back
 from worker.db import Database
@@ -15,7 +15,17 @@ from worker.errors import ConfigurationError
 from worker.schema import migrate, require_current
 from worker.tables import Base, Event, ModelVersion
 
-TABLES = {"studies", "images", "prepared_images", "scores", "results", "deliveries", "model_versions", "events"}
+TABLES = {
+    "studies",
+    "images",
+    "prepared_images",
+    "scores",
+    "results",
+    "deliveries",
+    "model_versions",
+    "events",
+    "commitments",
+}
 
 
 def describe(inspector: Inspector, schema: str | None) -> dict[str, Any]:
@@ -95,10 +105,21 @@ def work_indexes(connection: Connection) -> list[str]:
 def test_claims_go_through_partial_indexes_in_the_order_of_the_work(database: Database) -> None:
     """The indexes on expressions, which inspection skips: most urgent first, and only what is still to be done."""
     with database.engine.connect() as connection:
-        deliveries, images, scores = work_indexes(connection)
-    for definition, condition in ((deliveries, "pending"), (images, "received"), (scores, "scored_at IS NULL")):
+        definitions = work_indexes(connection)
+    for definition, condition in zip(definitions, ("pending", "pending", "received", "scored_at IS NULL"), strict=True):
         assert "urgency DESC, id" in definition
         assert condition in definition.partition("WHERE")[2]
+
+
+@pytest.mark.parametrize("change", ["UPDATE events SET kind = 'other'", "DELETE FROM events"])
+def test_the_audit_trail_cannot_be_changed(database: Database, change: str) -> None:
+    """Not by a slip in our code, nor by hand, unless somebody takes the trigger away first."""
+    with database.begin() as session:
+        session.add(Event(at=NOW, kind="test", detail={}))
+    with pytest.raises(DatabaseError, match="append-only"), database.begin() as session:
+        session.execute(text(change))
+    with database.read() as session:
+        assert session.query(Event.kind).all() == [("test",)]
 
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:

@@ -25,8 +25,8 @@ from worker.repository.model_versions import RegisteredModel
 from worker.repository.preparation import ImageWork, Preparation, finish_image
 from worker.repository.results import image_outcomes
 from worker.scoring import Scorer
+from worker.sections import FolderDestination
 from worker.service import Service
-from worker.settings import FolderDestination
 from worker.stating import Speaker
 from worker.tables import Image, PreparedImage, Result, Score
 from worker.triage import judge

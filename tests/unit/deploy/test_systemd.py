@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from training.cli import app
 from worker import retraining
-from worker.settings import RetrainingSettings
+from worker.sections import RetrainingSettings
 
 UNIT = "cxr-train-refresh"
 WORDS = {"DATA": "new.csv", "OLD": "old films", "LOCKED": "locked", "SITE": "s1"}

@@ -15,7 +15,7 @@ from training.errors import CannotCertifyError, DataError
 from worker.inference import load_engine
 from worker.model.artifact import default_directory, load_card
 from worker.model.preprocessing import prepare
-from worker.settings import RetrainingSettings
+from worker.sections import RetrainingSettings
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from worker.errors import ConfigurationError
 from worker.model.artifact import default_directory
 from worker.queues import Queue
 from worker.retraining import refresh
-from worker.settings import RetrainingSettings, Settings
+from worker.sections import RetrainingSettings
+from worker.settings import Settings
 
 STAND_IN = """#!/bin/sh
 flock --nonblock "$9/refresh.lock" echo nobody holds the lock

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from worker.errors import ConfigurationError
-from worker.settings import CONFIG_VARIABLE, DicomDestination, FolderDestination, Settings, load_settings
+from worker.sections import DicomDestination, FolderDestination
+from worker.settings import CONFIG_VARIABLE, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from tests.results import RESULT, flag, flagged_result, prediction
 from worker.delivery.send import send
 from worker.domain import ScreeningResult
 from worker.errors import DeliveryRefusedError, DeliveryRetryError
-from worker.settings import FolderDestination
+from worker.sections import FolderDestination
 
 
 @pytest.fixture

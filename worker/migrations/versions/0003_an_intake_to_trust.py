@@ -1,0 +1,101 @@
+"""an intake to trust: commitments, quarantine, retention, corrections, append-only tables."""
+
+import sqlalchemy as sa
+from alembic import op
+
+import worker.tables
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+CLAIMABLE = ("images", "scores", "deliveries")
+APPEND_ONLY = ("events", "results")
+
+
+def upgrade() -> None:
+    for table in CLAIMABLE:
+        op.add_column(table, sa.Column("traceback", sa.Text(), nullable=True))
+    op.add_column("studies", sa.Column("corrections", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("images", sa.Column("data_set_bytes", sa.BigInteger(), nullable=True))
+    op.add_column("images", sa.Column("rejection", sa.String(length=32), nullable=True))
+    op.add_column("images", sa.Column("withdrawn", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("images", sa.Column("committed_until", worker.tables.UtcDateTime(timezone=True), nullable=True))
+    op.add_column("images", sa.Column("purged_at", worker.tables.UtcDateTime(timezone=True), nullable=True))
+    kept = sa.text("purged_at IS NULL")
+    op.create_index("ix_images_kept", "images", ["received_at"], sqlite_where=kept, postgresql_where=kept)
+    op.create_index("ix_images_sop_instance", "images", ["sop_instance_uid"])
+    _create_commitments()
+    for table in APPEND_ONLY:
+        _forbid_changes(table)
+
+
+def _create_commitments() -> None:
+    op.create_table(
+        "commitments",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("transaction_uid", sa.String(length=64), nullable=False),
+        sa.Column("calling_ae_title", sa.String(length=16), nullable=False),
+        sa.Column("references", sa.JSON(), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("answer", sa.Text(), nullable=True),
+        sa.Column("created_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("answered_at", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("urgency", sa.Integer(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("lease_until", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("not_before", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.Column("traceback", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("calling_ae_title", "transaction_uid"),
+    )
+    pending = sa.text("state = 'pending'")
+    op.create_index(
+        "ix_commitments_work",
+        "commitments",
+        [sa.literal_column("urgency DESC"), "id"],
+        sqlite_where=pending,
+        postgresql_where=pending,
+    )
+
+
+def _forbid_changes(table: str) -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(
+            f"CREATE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION '{table} is append-only'; END $$"
+        )
+        op.execute(
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table} "
+            f"FOR EACH ROW EXECUTE FUNCTION {table}_append_only()"
+        )
+        return
+    for change in ("UPDATE", "DELETE"):
+        op.execute(
+            f"CREATE TRIGGER {table}_append_only_{change.lower()} BEFORE {change} ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        )
+
+
+def _allow_changes(table: str) -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(f"DROP TRIGGER {table}_append_only ON {table}")
+        op.execute(f"DROP FUNCTION {table}_append_only()")
+        return
+    for change in ("update", "delete"):
+        op.execute(f"DROP TRIGGER {table}_append_only_{change}")
+
+
+def downgrade() -> None:
+    for table in APPEND_ONLY:
+        _allow_changes(table)
+    op.drop_table("commitments")
+    op.drop_index("ix_images_sop_instance", "images")
+    op.drop_index("ix_images_kept", "images")
+    for column in ("purged_at", "committed_until", "withdrawn", "rejection", "data_set_bytes"):
+        op.drop_column("images", column)
+    op.drop_column("studies", "corrections")
+    for table in CLAIMABLE:
+        op.drop_column(table, "traceback")

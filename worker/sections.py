@@ -1,0 +1,142 @@
+"""The sections of the settings: `[listener]`, `[[destinations]]` and the like; frozen, and strict about their keys."""
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from worker.model.site import SITE_PATTERN
+
+# PS3.5 Table 6.2-1, AE: printable ASCII without backslash, not only spaces.
+AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TlsSettings(_Section):
+    """DICOM TLS (PS3.15 B.12, the BCP 195 profile)."""
+
+    certificate: Path = Field(description="PEM file of our own certificate, with its chain.")
+    key: Path = Field(description="PEM file of its private key, readable by this account only.")
+    authorities: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that a peer's certificate comes from; empty: any peer.",
+    )
+
+
+class ListenerSettings(_Section):
+    """The DICOM listener."""
+
+    ae_title: AETitle = Field(default="CXRTRIAGE", description="AE title of the listener.")
+    host: str = Field(default="127.0.0.1", description="Address to bind; 0.0.0.0 for every interface.")
+    port: Port = Field(default=11112, description="TCP port of the listener.")
+    allowed_callers: tuple[AETitle, ...] = Field(
+        default=(), description="Calling AE titles that are let in; empty: every caller."
+    )
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(), description="Networks that are let in, such as 10.0.0.0/8; empty: every address."
+    )
+    require_called_ae_title: bool = Field(
+        default=False, description="Reject associations that are not addressed to our own AE title."
+    )
+    processes: int = Field(default=1, ge=1, le=64, description="Listener processes on the one port (SO_REUSEPORT).")
+    max_associations: int = Field(default=64, ge=1, description="Associations at a time, per listener process.")
+    max_pdu_bytes: int = Field(default=16 * 1024 * 1024, ge=16384, description="Longest PDU that is taken.")
+    max_object_bytes: int = Field(default=1024**3, ge=1024, description="Largest object that is taken.")
+    idle_seconds: float = Field(default=60, gt=0, description="An association that is silent for this long is ended.")
+    association_seconds: float = Field(
+        default=3600, gt=0, description="An association that lasts this long is ended, whatever it does."
+    )
+    tls: TlsSettings | None = Field(default=None, description="DICOM TLS; empty: plain TCP.")
+
+
+class FolderDestination(_Section):
+    """Writes one JSON flag, and one DICOM SR where the sources are DICOM, per result."""
+
+    kind: Literal["folder"]
+    name: Name = Field(description="Name in the outbox and in reports.")
+    path: Path = Field(description="Folder the files are renamed into.")
+
+
+class DicomDestination(_Section):
+    """Sends a Comprehensive 3D SR by C-STORE."""
+
+    kind: Literal["dicom"]
+    name: Name = Field(description="Name in the outbox and in reports.")
+    ae_title: AETitle = Field(description="AE title of the peer.")
+    host: str = Field(description="Host name or address of the peer.")
+    port: Port = Field(description="TCP port of the peer.")
+    timeout_seconds: float = Field(default=30, gt=0, description="Longest wait for each answer of the peer.")
+    tls: TlsSettings | None = Field(default=None, description="DICOM TLS towards the peer; empty: plain TCP.")
+
+
+class RetrainingSettings(_Section):
+    """Continuing from the model in service on newly labelled films; nothing is ever promoted by it."""
+
+    at: str | None = Field(
+        default=None,
+        pattern=r"^((mon|tue|wed|thu|fri|sat|sun) )?([01]\d|2[0-3]):[0-5]\d$",
+        description="When beat starts `cxr-train refresh`, UTC: `02:30`, or `sat 02:30`; empty: never.",
+    )
+    data: Path | None = Field(default=None, description="Manifest of newly labelled films.")
+    old: Path | None = Field(default=None, description="Films of earlier trainings, mixed in against forgetting.")
+    locked: Path | None = Field(default=None, description="Locked films that judge the new model.")
+    output: Path | None = Field(default=None, description="Folder for the new model and its promotion.json.")
+    site: str | None = Field(
+        default=None, pattern=SITE_PATTERN, description="Short name of the site; becomes part of the version."
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        missing = [name for name in ("data", "old", "locked", "output") if getattr(self, name) is None]
+        if self.at is not None and missing:
+            raise ValueError(f"at needs {', '.join(missing)}, too")
+        return self
+
+
+class PeerSettings(_Section):
+    """A DICOM peer that we call."""
+
+    ae_title: AETitle = Field(description="AE title of the peer.")
+    host: str = Field(description="Host name or address of the peer.")
+    port: Port = Field(description="TCP port of the peer.")
+
+
+class StorageCommitmentSettings(_Section):
+    """Storage commitment: a modality may delete its copy on our word."""
+
+    enabled: bool = Field(default=False, description="Answer requests; off, they are refused at negotiation.")
+    callers: tuple[PeerSettings, ...] = Field(
+        default=(), description="Who may ask, and where each is called back with the report."
+    )
+
+
+class RetentionSettings(_Section):
+    """How long what was received is kept; nothing is purged that is not screened and delivered."""
+
+    raw_days: float = Field(default=14, gt=0, description="Days that received objects are kept in the spool.")
+    prepared_days: float = Field(default=400, gt=0, description="Days that prepared images are kept for re-screening.")
+
+
+class ReconciliationSettings(_Section):
+    """Asking the PACS every night which studies of the day never came here, and fetching them."""
+
+    pacs: PeerSettings | None = Field(default=None, description="The PACS that is asked; empty: nobody is.")
+    window: str = Field(
+        default="22:00-05:00",
+        pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$",
+        description="Time of day in UTC in which the nightly run may ask and fetch.",
+    )
+    days: int = Field(default=1, ge=1, le=31, description="How many days back the nightly run looks, today included.")
+    modalities: tuple[str, ...] = Field(default=("CR", "DX"), description="Modalities in Study that are looked for.")
+    fetch_by: Literal["move", "get"] = Field(default="move", description="C-MOVE to the listener, or C-GET.")
+    at_a_time: int = Field(default=2, ge=1, le=16, description="Studies that are fetched at the same time, at most.")
+    timeout_seconds: float = Field(default=60, gt=0, description="Longest wait for each answer of the PACS.")
+
+
+Destination = Annotated[FolderDestination | DicomDestination, Field(discriminator="kind")]
