@@ -67,6 +67,7 @@ def incoming(
         reference=SOPInstanceReference(study, f"{study}.0", CR, film),
         transfer_syntax_uid="1.2.840.10008.1.2.1",
         content_sha256=sha256(f"{study} {film} {content}"),
+        data_set_bytes=1000,
         accession_number=accession_number,
         calling_ae_title="PACS1",
         urgency=urgency,

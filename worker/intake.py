@@ -63,6 +63,7 @@ class Intake:
             reference=received.identification.reference,
             transfer_syntax_uid=received.transfer_syntax_uid,
             content_sha256=received.content_sha256,
+            data_set_bytes=len(received.data_set),
             accession_number=received.identification.accession_number,
             calling_ae_title=received.calling_ae_title,
             urgency=_URGENCY.get(received.priority, Urgency.MEDIUM),

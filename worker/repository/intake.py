@@ -28,6 +28,7 @@ class IncomingImage:
 
     Attributes:
         content_sha256: hash of the data set without file meta, 64 hex digits.
+        data_set_bytes: its length.
         received_at: aware time of the last byte.
         due_at: when the study is overdue unless screened.
     """
@@ -35,6 +36,7 @@ class IncomingImage:
     reference: SOPInstanceReference
     transfer_syntax_uid: str
     content_sha256: str
+    data_set_bytes: int
     accession_number: str | None
     calling_ae_title: str
     urgency: Urgency
@@ -106,6 +108,7 @@ def _insert_image(session: Session, study_id: int, incoming: IncomingImage) -> i
         sop_instance_uid=incoming.reference.sop_instance_uid,
         transfer_syntax_uid=incoming.transfer_syntax_uid,
         content_sha256=incoming.content_sha256,
+        data_set_bytes=incoming.data_set_bytes,
         calling_ae_title=incoming.calling_ae_title,
         state=ImageState.RECEIVED,
         warnings=[],

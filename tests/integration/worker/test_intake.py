@@ -63,13 +63,14 @@ def spooled(service: Service) -> list[Path]:
 
 
 def test_a_received_film_is_in_spool_and_tables(service: BuildService, database: Database) -> None:
-    """The file holds head and data set; the row names its hash, sender and due time."""
+    """The file holds head and data set; the row names its hash, length, sender and due time."""
     film, built = received(), service(screen_within_minutes=5)
     Intake(built).receive(film)
     assert built.spool.path(film.content_sha256).read_bytes() == b"head" + bytes(film.data_set)
     with database.read() as session:
         image, study = session.scalars(select(Image)).one(), session.scalars(select(Study)).one()
     assert (image.content_sha256, image.calling_ae_title) == (film.content_sha256, "PACS1")
+    assert image.data_set_bytes == len(film.data_set)
     assert (image.transfer_syntax_uid, image.received_at) == (uid.ExplicitVRLittleEndian, NOW)
     assert (study.accession_number, study.due_at) == ("ACC1", NOW + 5 * MINUTE)
 
