@@ -39,7 +39,7 @@ from worker.tables import Delivery, Image, Result, Score, Study
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
-POLICY = ClaimPolicy(lease=60 * SECOND, max_attempts=3, retry=2 * SECOND, retry_max=300 * SECOND)
+POLICY = ClaimPolicy(lease=60 * SECOND, max_attempts=3, retry=2 * SECOND, retry_max=300 * SECOND, chance=lambda: 1.0)
 INPUT_SPEC = "5" * 64
 MODEL = ModelReference(name="resnet50", version="1.0.0", sha256="a" * 64)
 STUDY = "2.25.1"

@@ -16,10 +16,11 @@ from kombu.exceptions import OperationalError
 
 from worker import embedded_broker
 from worker.observability import configure_logging
-from worker.queues import SWEEP, TRAIN, Queue, task_name
+from worker.queues import PURGE, SWEEP, TRAIN, Queue, task_name
 from worker.settings import Settings, load_settings
 
 BROKER_TIMEOUT_SECONDS = 2
+PURGE_WITHIN_SECONDS = 1800
 TRAIN_WITHIN_SECONDS = 3600  # else it starts in the middle of a working day
 
 _log = structlog.get_logger()
@@ -66,8 +67,13 @@ def _schedule(settings: Settings) -> dict[str, Any]:
         "schedule": settings.sweep_seconds,
         "options": {"queue": Queue.DELIVER.value, "expires": 10 * settings.sweep_seconds},
     }
+    purge = {
+        "task": task_name(PURGE),
+        "schedule": crontab(minute="17"),  # at a time of day, since beat forgets at a restart when it sent what
+        "options": {"queue": Queue.PREPARE.value, "expires": PURGE_WITHIN_SECONDS},
+    }
     if settings.retraining.at is None:
-        return {SWEEP: sweep}
+        return {SWEEP: sweep, PURGE: purge}
     days, _, time = settings.retraining.at.rpartition(" ")
     hour, minute = time.split(":")
     train = {
@@ -75,7 +81,7 @@ def _schedule(settings: Settings) -> dict[str, Any]:
         "schedule": crontab(minute=minute, hour=hour, day_of_week=days or "*"),
         "options": {"queue": TRAIN, "expires": TRAIN_WITHIN_SECONDS},
     }
-    return {SWEEP: sweep, TRAIN: train}
+    return {SWEEP: sweep, PURGE: purge, TRAIN: train}
 
 
 def _broker(settings: Settings) -> dict[str, Any]:

@@ -6,6 +6,7 @@ TriageError
 ├── PromotionError           a model that may not take the place of the one in service
 ├── TransientError           the same work may succeed later: the row goes back with a delay
 │   └── DeliveryRetryError
+│       └── DestinationDownError
 └── PermanentError           the same work will fail again: the row is failed with its reason
     └── DeliveryRefusedError
 """
@@ -33,6 +34,10 @@ class TransientError(TriageError):
 
 class DeliveryRetryError(TransientError):
     """A destination could not be reached or asked to try later."""
+
+
+class DestinationDownError(DeliveryRetryError):
+    """A destination takes nothing at present, whatever is sent."""
 
 
 class PermanentError(TriageError):

@@ -141,6 +141,7 @@ class Image(Claimable, Base):
 
     __table_args__ = (
         UniqueConstraint("study_id", "sop_instance_uid", "content_sha256"),
+        Index("ix_images_content", "content_sha256"),
         Index("ix_images_kept", "received_at", sqlite_where=_KEPT, postgresql_where=_KEPT),
         Index("ix_images_sop_instance", "sop_instance_uid"),
         Index("ix_images_work", _MOST_URGENT, "id", sqlite_where=_TO_PREPARE, postgresql_where=_TO_PREPARE),
@@ -225,6 +226,16 @@ class Delivery(Claimable, Base):
         UniqueConstraint("result_id", "destination"),
         Index("ix_deliveries_work", _MOST_URGENT, "id", sqlite_where=_TO_DELIVER, postgresql_where=_TO_DELIVER),
     )
+
+
+class DestinationOutage(Base):
+    """A destination that took nothing of late: how often in a row, and until when nothing is sent to it."""
+
+    __tablename__ = "destination_outages"
+
+    destination: Mapped[str] = mapped_column(String(64), primary_key=True)
+    failures: Mapped[int]
+    paused_until: Mapped[datetime | None]
 
 
 class Commitment(Claimable, Base):

@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import demo, examine, look, models, run, screen
+from worker.cli import deliveries, demo, examine, look, models, purge, quarantine, run, screen
 
 app = typer.Typer(
     name="cxr-triage",
@@ -18,7 +18,9 @@ for command in (
     look.worklist,
     look.study,
     look.status,
-    look.deliveries,
+    deliveries.deliveries,
+    quarantine.quarantine,
+    purge.purge,
     examine.doctor,
     demo.demo,
 ):

@@ -4,9 +4,10 @@ import fcntl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 
 from worker.champion import put_shipped_model_in_place
-from worker.cli.common import ConfigOption, one_line_errors, stop_on_signals
+from worker.cli.common import ConfigOption, note_command, one_line_errors, open_database, stop_on_signals
 from worker.db import Database
 from worker.errors import ConfigurationError
 from worker.observability import configure_logging
@@ -17,6 +18,7 @@ from worker.settings import Settings, load_settings
 from worker.supervisor import Child, Supervisor
 
 DELIVER_THREADS = 8
+SPARE_DELIVER_THREADS = 2  # if every destination keeps one waiting: for the sweep, and for what comes back
 
 
 def serve(config: ConfigOption = None) -> None:
@@ -49,6 +51,7 @@ def migrate(config: ConfigOption = None) -> None:
         configure_logging(settings)
         _make_data_dir(settings)
         _prepare_database(settings)
+        note_command(open_database(settings), "migrate", version=version("cxr-triage"))
 
 
 @contextmanager
@@ -81,10 +84,14 @@ def _children(settings: Settings) -> tuple[Child, ...]:
         Child("listener", (sys.executable, "-m", "worker.cli", "listen")),
         Child("prepare", _worker(Queue.PREPARE, "prefork", settings.prepare_processes)),
         Child("score", (*_SHARE_THE_CORES, *_worker(Queue.SCORE, "solo", 1))),
-        Child("deliver", _worker(Queue.DELIVER, "threads", DELIVER_THREADS)),
+        Child("deliver", _worker(Queue.DELIVER, "threads", _deliver_threads(settings))),
         Child("beat", (*_CELERY, "beat")),
         *train,
     )
+
+
+def _deliver_threads(settings: Settings) -> int:
+    return max(DELIVER_THREADS, len(settings.effective_destinations) + SPARE_DELIVER_THREADS)
 
 
 def _worker(queue: str, pool: str, concurrency: int) -> tuple[str, ...]:

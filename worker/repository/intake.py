@@ -63,6 +63,8 @@ def record_image(session: Session, incoming: IncomingImage) -> Receipt:
         study.revision += 1
         study.last_received_at = incoming.received_at
         study.accession_number = study.accession_number or incoming.accession_number
+    else:
+        _keep_again(session, study.id, incoming)
     _record_receipt(session, incoming, receipt)
     return receipt
 
@@ -133,6 +135,13 @@ def _revive_unjudged(session: Session, study_id: int, incoming: IncomingImage) -
     if image_id is not None:
         session.execute(delete(Score).where(Score.image_id == image_id))
     return image_id
+
+
+def _keep_again(session: Session, study_id: int, incoming: IncomingImage) -> None:
+    """Note that the file of an image which retention had purged is in the spool again, as of now."""
+    known = (Image.study_id == study_id, Image.sop_instance_uid == incoming.reference.sop_instance_uid)
+    purged = update(Image).where(*known, Image.content_sha256 == incoming.content_sha256, Image.purged_at.is_not(None))
+    session.execute(purged.values(purged_at=None, received_at=incoming.received_at))
 
 
 def _supersede_others(session: Session, study_id: int, image_id: int, sop_instance_uid: str) -> bool:

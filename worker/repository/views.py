@@ -1,6 +1,7 @@
 """What people and programs look at: the worklist, one study's history, and how the service stands."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,8 @@ from sqlalchemy.orm import Session
 from worker.domain import DeliveryState, ImageState
 from worker.repository.claims import is_work
 from worker.repository.model_versions import champion, in_service_since
-from worker.tables import Claimable, Delivery, Event, Image, ModelVersion, Result, Score, Study
+from worker.tables import Claimable, Delivery, DestinationOutage, Event, Image, ModelVersion, Result, Score, Study
+from worker.timeline import sentence
 
 
 class _View(BaseModel):
@@ -34,8 +36,9 @@ class WorklistEntry(_View):
 
 
 class ImageView(_View):
-    """An object of a study and what became of it."""
+    """An object of a study and what became of it; its file is gone since `purged_at`."""
 
+    id: int
     sop_instance_uid: str
     sop_class_uid: str
     transfer_syntax_uid: str
@@ -46,7 +49,9 @@ class ImageView(_View):
     warnings: list[str]
     attempts: int
     last_error: str | None
+    traceback: str | None
     received_at: datetime
+    purged_at: datetime | None
 
 
 class DeliveryView(_View):
@@ -58,16 +63,30 @@ class DeliveryView(_View):
     attempts: int
     answer: str | None
     last_error: str | None
+    traceback: str | None
     not_before: datetime | None
     created_at: datetime
     delivered_at: datetime | None
 
 
+class OutboxCount(_View):
+    """How a destination stands; `failures_in_a_row` and `paused_until` are null unless it took nothing of late."""
+
+    destination: str
+    waiting: int
+    waiting_since: datetime | None
+    dead: int
+    last_delivered_at: datetime | None
+    failures_in_a_row: int | None
+    paused_until: datetime | None
+
+
 class EventView(_View):
-    """An entry of the audit trail."""
+    """An entry of the audit trail; `text` tells it to a person."""
 
     at: datetime
     kind: str
+    text: str
     detail: dict[str, Any]
 
 
@@ -86,6 +105,7 @@ class ServiceStatus(_View):
 
     The oldest times are those of the work that has waited longest; null if none waits. `scored_by_another` names the
     model of the newest score if that is another one than is in service and was: then a score host cannot load it.
+    `kept_bytes` is null if no size is known.
     """
 
     studies: int
@@ -93,6 +113,9 @@ class ServiceStatus(_View):
     oldest_waiting: dict[str, datetime | None]
     dead_deliveries: int
     failed_images: int
+    kept_files: int
+    kept_bytes: int | None
+    oldest_file: datetime | None
     model: dict[str, str] | None
     model_since: datetime | None
     scored_by_another: dict[str, str] | None
@@ -113,12 +136,13 @@ def study_history(session: Session, study_instance_uid: str) -> StudyHistory | N
         return None
     study_id = select(Study.id).where(Study.study_instance_uid == study_instance_uid).scalar_subquery()
     results = session.scalars(select(Result).where(Result.study_id == study_id).order_by(Result.id)).all()
+    images = _images(session, study_id)
     return StudyHistory(
         study=WorklistEntry.model_validate(row),
-        images=_images(session, study_id),
+        images=images,
         results=[_flag(result) for result in results],
         deliveries=deliveries(session, Result.study_id == study_id),
-        events=_events(session, study_instance_uid),
+        events=_events(session, study_instance_uid, images),
     )
 
 
@@ -131,9 +155,29 @@ def deliveries(session: Session, *conditions: ColumnElement[bool]) -> list[Deliv
     ]
 
 
-def undelivered(session: Session) -> list[DeliveryView]:
-    """Return what waits in the outbox, and the dead letters."""
-    return deliveries(session, Delivery.state != DeliveryState.DELIVERED)
+def undelivered(session: Session, *conditions: ColumnElement[bool]) -> list[DeliveryView]:
+    """Return what waits in the outbox, and the dead letters, as far as they meet the conditions."""
+    return deliveries(session, Delivery.state != DeliveryState.DELIVERED, *conditions)
+
+
+def outbox_counts(session: Session) -> list[OutboxCount]:
+    """Return how each destination stands to which anything was ever to be sent, by name."""
+    pending, dead = Delivery.state == DeliveryState.PENDING, Delivery.state == DeliveryState.DEAD
+    statement = (
+        select(
+            Delivery.destination,
+            func.count(Delivery.id).filter(pending).label("waiting"),
+            func.min(Delivery.created_at).filter(pending).label("waiting_since"),
+            func.count(Delivery.id).filter(dead).label("dead"),
+            func.max(Delivery.delivered_at).label("last_delivered_at"),
+            func.max(DestinationOutage.failures).label("failures_in_a_row"),
+            func.max(DestinationOutage.paused_until).label("paused_until"),
+        )
+        .outerjoin(DestinationOutage, DestinationOutage.destination == Delivery.destination)
+        .group_by(Delivery.destination)
+        .order_by(Delivery.destination)
+    )
+    return [OutboxCount.model_validate(row) for row in session.execute(statement)]
 
 
 def service_status(session: Session) -> ServiceStatus:
@@ -155,6 +199,7 @@ def service_status(session: Session) -> ServiceStatus:
         oldest_waiting={name: row[1] for name, row in waiting.items()},
         dead_deliveries=_count(session, Delivery, Delivery.state == DeliveryState.DEAD),
         failed_images=_count(session, Image, Image.state == ImageState.FAILED),
+        **_kept(session),
         model=None if in_service is None else in_service.reference.model_dump(),
         model_since=since,
         scored_by_another=_scored_by_another(session, since),
@@ -196,6 +241,13 @@ def _scored_by_another(session: Session, since: datetime | None) -> dict[str, st
     return {"name": row.name, "version": row.version, "sha256": row.sha256}
 
 
+def _kept(session: Session) -> dict[str, Any]:
+    columns = (func.count(Image.id), func.sum(Image.data_set_bytes), func.min(Image.received_at))
+    names = ("kept_files", "kept_bytes", "oldest_file")
+    row = session.execute(select(*columns).where(Image.purged_at.is_(None))).one()
+    return dict(zip(names, row, strict=True))
+
+
 def _images(session: Session, study_id: ScalarSelect[int]) -> list[ImageView]:
     rows = session.scalars(select(Image).where(Image.study_id == study_id).order_by(Image.id))
     return [ImageView.model_validate(row) for row in rows]
@@ -206,9 +258,16 @@ def _flag(result: Result) -> dict[str, Any]:
     return flag
 
 
-def _events(session: Session, study_instance_uid: str) -> list[EventView]:
+def _events(session: Session, study_instance_uid: str, images: Sequence[ImageView]) -> list[EventView]:
     rows = session.scalars(select(Event).where(Event.study_instance_uid == study_instance_uid).order_by(Event.id))
-    return [EventView.model_validate(row) for row in rows]
+    numbers = {image.content_sha256: image.id for image in images}
+    return [_event(row, numbers) for row in rows]
+
+
+def _event(row: Event, numbers: Mapping[str, int]) -> EventView:
+    number = numbers.get(row.detail.get("content_sha256", ""))
+    text = sentence(row.kind, row.detail if number is None else {"image_id": number, **row.detail})
+    return EventView(at=row.at, kind=row.kind, text=text, detail=row.detail)
 
 
 def _count(session: Session, table: type[Any], *conditions: ColumnElement[bool]) -> int:

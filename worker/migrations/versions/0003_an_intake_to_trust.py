@@ -26,6 +26,14 @@ def upgrade() -> None:
     kept = sa.text("purged_at IS NULL")
     op.create_index("ix_images_kept", "images", ["received_at"], sqlite_where=kept, postgresql_where=kept)
     op.create_index("ix_images_sop_instance", "images", ["sop_instance_uid"])
+    op.create_index("ix_images_content", "images", ["content_sha256"])
+    op.create_table(
+        "destination_outages",
+        sa.Column("destination", sa.String(length=64), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("paused_until", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("destination"),
+    )
     _create_commitments()
     for table in APPEND_ONLY:
         _forbid_changes(table)
@@ -92,6 +100,8 @@ def downgrade() -> None:
     for table in APPEND_ONLY:
         _allow_changes(table)
     op.drop_table("commitments")
+    op.drop_table("destination_outages")
+    op.drop_index("ix_images_content", "images")
     op.drop_index("ix_images_sop_instance", "images")
     op.drop_index("ix_images_kept", "images")
     for column in ("purged_at", "committed_until", "withdrawn", "rejection", "data_set_bytes"):
