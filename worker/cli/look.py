@@ -83,7 +83,7 @@ def _print_history(history: views.StudyHistory) -> None:
     console = Console()
     show(console, WORKLIST_COLUMNS, worklist_rows([history.study], utc_now()))
     parts: tuple[tuple[Sequence[BaseModel], tuple[str, ...]], ...] = (
-        (history.images, ("state", "reason", "attempts", "last_error", "sop_instance_uid")),
+        (history.images, ("state", "reason", "rejection", "withdrawn", "attempts", "last_error", "sop_instance_uid")),
         (history.deliveries, ("destination", "state", "attempts", "answer", "delivered_at")),
         (history.events, ("at", "kind", "detail")),
     )

@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import demo, examine, look, models, run, screen
+from worker.cli import correct, demo, examine, look, models, run, screen
 
 app = typer.Typer(
     name="cxr-triage",
@@ -19,6 +19,7 @@ for command in (
     look.study,
     look.status,
     look.deliveries,
+    correct.withdraw,
     examine.doctor,
     demo.demo,
 ):
