@@ -4,6 +4,7 @@ TriageError
 ├── ConfigurationError       settings, database level or model directory; the operator must act
 ├── ModelError               a model artifact that is damaged, incomplete or of another shape
 ├── PromotionError           a model that may not take the place of the one in service
+├── WithdrawalError          a flag that a reader cannot withdraw
 ├── TransientError           the same work may succeed later: the row goes back with a delay
 │   └── DeliveryRetryError
 │       └── DestinationDownError
@@ -26,6 +27,10 @@ class ModelError(TriageError):
 
 class PromotionError(TriageError):
     """A model may not take the place of the one in service; the message says why and what to do."""
+
+
+class WithdrawalError(TriageError):
+    """A flag cannot be withdrawn; the message says why and what to do."""
 
 
 class TransientError(TriageError):

@@ -114,7 +114,7 @@ class Image(Claimable, Base):
     """A received object with pixels; the row is the work of preparing it.
 
     `data_set_bytes` is the length of what `content_sha256` is the hash of. `rejection` is the code of the rejection
-    note that names the object (PS3.16 CID 7011); of a `withdrawn` one a reader said that its flag was wrong. Until
+    note that names the object (PS3.16 CID 7010); of a `withdrawn` one a reader said that its flag was wrong. Until
     `committed_until` its file is kept whatever the retention, since a sender may have deleted its own on our word; the
     file is gone since `purged_at`.
     """
@@ -210,8 +210,29 @@ class Result(Base):
     )
 
 
+class RejectedInstance(Base):
+    """An object that a rejection note names, whether it came here or not: the note may come first.
+
+    `code` is the note's title (PS3.16 CID 7010).
+    """
+
+    __tablename__ = "rejected_instances"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    note_sop_instance_uid: Mapped[str] = mapped_column(UID)
+    study_instance_uid: Mapped[str] = mapped_column(UID)
+    sop_instance_uid: Mapped[str] = mapped_column(UID)
+    code: Mapped[str] = mapped_column(Code)
+    received_at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("sop_instance_uid", "study_instance_uid", "note_sop_instance_uid"),)
+
+
 class Delivery(Claimable, Base):
-    """The outbox: one row per result and destination."""
+    """The outbox: one row per result and destination.
+
+    `corrections` is the study's number of corrections when the result was last sent: it tells the name of the object.
+    """
 
     __tablename__ = "deliveries"
 
@@ -219,6 +240,7 @@ class Delivery(Claimable, Base):
     destination: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(Code)
     answer: Mapped[str | None] = mapped_column(Text)
+    corrections: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     delivered_at: Mapped[datetime | None]
 

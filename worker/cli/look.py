@@ -58,8 +58,9 @@ def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
 def _print_history(history: views.StudyHistory) -> None:
     console = Console()
     show(console, WORKLIST_COLUMNS, worklist_rows([history.study], utc_now()))
+    of_images = ("id", "state", "reason", "rejection", "withdrawn", "attempts", "last_error", "purged_at")
     parts: tuple[tuple[Sequence[BaseModel], tuple[str, ...]], ...] = (
-        (history.images, ("id", "state", "reason", "attempts", "last_error", "purged_at", "sop_instance_uid")),
+        (history.images, (*of_images, "sop_instance_uid")),
         (history.deliveries, ("destination", "state", "attempts", "answer", "last_error", "result_uid")),
     )
     for models, columns in parts:

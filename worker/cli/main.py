@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import deliveries, demo, examine, look, models, purge, quarantine, run, screen
+from worker.cli import correct, deliveries, demo, examine, look, models, purge, quarantine, run, screen
 
 app = typer.Typer(
     name="cxr-triage",
@@ -20,6 +20,7 @@ for command in (
     look.status,
     deliveries.deliveries,
     quarantine.quarantine,
+    correct.withdraw,
     purge.purge,
     examine.doctor,
     demo.demo,

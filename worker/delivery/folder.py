@@ -32,7 +32,7 @@ def send(result: ScreeningResult, destination: FolderDestination) -> str:
     if not re.fullmatch(r"[0-9.]{1,64}", uid):
         raise DeliveryRefusedError(f"{uid!r} is no UID and cannot name a file.")
     _write(destination.path / f"{uid}.json", result.flag.to_json().encode() + b"\n")
-    if not result.headers:
+    if not result.has_dicom_source:
         return f"wrote {uid}.json"
     _write(destination.path / f"{uid}.dcm", _report_file(result))
     return f"wrote {uid}.json and {uid}.dcm"

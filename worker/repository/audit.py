@@ -10,7 +10,7 @@ COMMAND = "command"  # the kind of event that tells of a command that a person r
 
 
 def record(
-    session: Session, kind: str, at: datetime, study_instance_uid: str | None, **detail: str | float | None
+    session: Session, kind: str, at: datetime, study_instance_uid: str | None, **detail: str | float | list[str] | None
 ) -> None:
     """Append an event in the caller's transaction, so that it stands exactly when what it tells of does."""
     session.add(Event(kind=kind, at=at, study_instance_uid=study_instance_uid, detail=detail))

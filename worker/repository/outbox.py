@@ -12,6 +12,7 @@ from worker.domain import DeliveryState, Flag, ScreeningResult
 from worker.faults import Fault
 from worker.repository.audit import record
 from worker.repository.claims import LONGEST_ERROR, ClaimPolicy, claim, is_running, note_death, release
+from worker.repository.corrections import newest_header
 from worker.repository.outages import end_outage, note_outage, paused_destinations
 from worker.tables import Delivery, Image, Result, Study
 
@@ -53,18 +54,8 @@ def claim_delivery(session: Session, *, now: datetime, policy: ClaimPolicy) -> D
     if not ids:
         return None
     delivery = session.get_one(Delivery, ids[0])
-    result = session.get_one(Result, delivery.result_id)
-    flag = Flag.model_validate_json(result.flag)
-    return DeliveryWork(
-        delivery_id=delivery.id,
-        destination=delivery.destination,
-        study_instance_uid=flag.study_instance_uid,
-        result=ScreeningResult(
-            flag=flag,
-            headers=_headers(session, result.study_id, flag),
-            predecessor_result_uid=_predecessor(session, delivery, result),
-        ),
-    )
+    result = _result(session, delivery)
+    return DeliveryWork(delivery.id, delivery.destination, result.flag.study_instance_uid, result)
 
 
 def finish_delivery(session: Session, work: DeliveryWork, answer: str, now: datetime) -> None:
@@ -159,6 +150,25 @@ def _claim_alone(session: Session) -> None:
         session.execute(select(func.pg_advisory_xact_lock(_CLAIMING_DELIVERIES)))
 
 
+def _result(session: Session, delivery: Delivery) -> ScreeningResult:
+    """Load what is sent, with the patient and study as they are known now."""
+    said = session.get_one(Result, delivery.result_id)
+    study = session.get_one(Study, said.study_id)
+    flag = Flag.model_validate_json(said.flag)
+    if study.corrections:
+        flag = flag.model_copy(update={"accession_number": study.accession_number})
+    delivery.corrections = study.corrections
+    predecessor = _predecessor(session, delivery, said)
+    return ScreeningResult(
+        flag=flag,
+        headers=_headers(session, study.id, flag),
+        newest_header=newest_header(session, study.id),
+        corrections=study.corrections,
+        predecessor_result_uid=predecessor[0] if predecessor else None,
+        predecessor_corrections=predecessor[1] if predecessor else 0,
+    )
+
+
 def _headers(session: Session, study_id: int, flag: Flag) -> tuple[bytes, ...]:
     statement = select(Image.content_sha256, Image.header).where(Image.study_id == study_id)
     headers = {sha256: header for sha256, header in session.execute(statement) if header is not None}
@@ -166,9 +176,9 @@ def _headers(session: Session, study_id: int, flag: Flag) -> tuple[bytes, ...]:
     return tuple(headers[sha256] for sha256 in named if sha256 in headers)
 
 
-def _predecessor(session: Session, delivery: Delivery, result: Result) -> str | None:
+def _predecessor(session: Session, delivery: Delivery, result: Result) -> tuple[str, int] | None:
     statement = (
-        select(Result.result_uid)
+        select(Result.result_uid, Delivery.corrections)
         .join(Delivery)
         .where(
             Result.study_id == result.study_id,
@@ -179,7 +189,8 @@ def _predecessor(session: Session, delivery: Delivery, result: Result) -> str | 
         .order_by(Result.id.desc())
         .limit(1)
     )
-    return session.scalar(statement)
+    row = session.execute(statement).one_or_none()
+    return None if row is None else (row.result_uid, row.corrections)
 
 
 def _close(session: Session, delivery_id: int, state: DeliveryState, **values: object) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
@@ -12,7 +12,9 @@ from worker.domain import ImageState, Origin
 from worker.faults import Fault
 from worker.repository.audit import record
 from worker.repository.claims import ClaimPolicy, claim, died_in, note_death, release
+from worker.repository.corrections import follow_newest_header, newest_header
 from worker.repository.intake import insert_if_absent
+from worker.repository.noted_rejections import noted_rejection
 from worker.repository.results import lock_studies
 from worker.repository.scoring import fail_frames, move_on
 from worker.tables import Image, PreparedImage, Score, Study
@@ -74,9 +76,16 @@ def finish_image(
 ) -> bool:
     """Store what prepare found, unless somebody else already did or the image was superseded meanwhile.
 
+    What the image says otherwise of its patient and study than the one before it is a correction of the study. A
+    rejection note that came at the same moment as the image is seen here at last.
+
     Returns:
         Whether the image moved on; False if there was nothing left to say.
     """
+    study = _study_of(session, work.image_id)
+    before = newest_header(session, study.id)
+    sop_instance_uid = session.get_one(Image, work.image_id).sop_instance_uid
+    noted = noted_rejection(work.study_instance_uid, sop_instance_uid, image_id=work.image_id)
     moved = (
         update(Image)
         .where(Image.id == work.image_id, Image.state == ImageState.RECEIVED)
@@ -85,6 +94,7 @@ def finish_image(
             reason=preparation.reason,
             warnings=list(preparation.warnings),
             header=preparation.header,
+            rejection=func.coalesce(Image.rejection, noted),
             lease_until=None,
             last_error=None if preparation.fault is None else preparation.fault.error,
             traceback=None if preparation.fault is None else preparation.fault.traceback,
@@ -98,6 +108,7 @@ def finish_image(
         _add_frame(session, work, number, pixels, input_spec_sha256, now)
         if number not in scored:  # by a model with another input, before the image was prepared again
             session.execute(insert(Score).values(**_new_score(work, number, row.urgency, now)))
+    follow_newest_header(session, study, before, now)
     detail = {"image_id": work.image_id, "reason": preparation.reason}
     record(session, f"image-{preparation.state}", now, work.study_instance_uid, **detail)
     if scored:
@@ -135,6 +146,11 @@ def fail_exhausted_images(session: Session, image_ids: Sequence[int], now: datet
 def _record_retry(session: Session, image: Image, study_instance_uid: str, now: datetime) -> None:
     detail = {"image_id": image.id, "attempts": image.attempts}
     record(session, "image-retry", now, study_instance_uid, step="prepare", error=image.last_error, **detail)
+
+
+def _study_of(session: Session, image_id: int) -> Study:
+    statement = select(Study).join(Image).where(Image.id == image_id)
+    return session.scalars(statement.with_for_update(of=Study)).one()
 
 
 def _add_frame(

@@ -32,6 +32,7 @@ class WorklistEntry(_View):
     priority: str | None
     probability: float | None
     images: int
+    corrections: int
     received_at: datetime
 
 
@@ -46,6 +47,8 @@ class ImageView(_View):
     calling_ae_title: str
     state: str
     reason: str | None
+    rejection: str | None
+    withdrawn: bool
     warnings: list[str]
     attempts: int
     last_error: str | None
@@ -223,6 +226,7 @@ def _entries() -> Select[Any]:
         Study.priority,
         probability.scalar_subquery().label("probability"),
         select(func.count(Image.id)).where(current).scalar_subquery().label("images"),
+        Study.corrections,
         Study.received_at,
     )
 

@@ -27,6 +27,7 @@ TABLES = {
     "events",
     "commitments",
     "destination_outages",
+    "rejected_instances",
 }
 
 

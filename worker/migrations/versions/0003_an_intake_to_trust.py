@@ -18,6 +18,7 @@ def upgrade() -> None:
     for table in CLAIMABLE:
         op.add_column(table, sa.Column("traceback", sa.Text(), nullable=True))
     op.add_column("studies", sa.Column("corrections", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("deliveries", sa.Column("corrections", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("images", sa.Column("data_set_bytes", sa.BigInteger(), nullable=True))
     op.add_column("images", sa.Column("rejection", sa.String(length=32), nullable=True))
     op.add_column("images", sa.Column("withdrawn", sa.Boolean(), nullable=False, server_default=sa.false()))
@@ -35,6 +36,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("destination"),
     )
     _create_commitments()
+    _create_rejected_instances()
     for table in APPEND_ONLY:
         _forbid_changes(table)
 
@@ -69,6 +71,20 @@ def _create_commitments() -> None:
     )
 
 
+def _create_rejected_instances() -> None:
+    op.create_table(
+        "rejected_instances",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("note_sop_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("sop_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("code", sa.String(length=32), nullable=False),
+        sa.Column("received_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("sop_instance_uid", "study_instance_uid", "note_sop_instance_uid"),
+    )
+
+
 def _forbid_changes(table: str) -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
@@ -99,6 +115,7 @@ def _allow_changes(table: str) -> None:
 def downgrade() -> None:
     for table in APPEND_ONLY:
         _allow_changes(table)
+    op.drop_table("rejected_instances")
     op.drop_table("commitments")
     op.drop_table("destination_outages")
     op.drop_index("ix_images_content", "images")
@@ -106,6 +123,7 @@ def downgrade() -> None:
     op.drop_index("ix_images_kept", "images")
     for column in ("purged_at", "committed_until", "withdrawn", "rejection", "data_set_bytes"):
         op.drop_column("images", column)
+    op.drop_column("deliveries", "corrections")
     op.drop_column("studies", "corrections")
     for table in CLAIMABLE:
         op.drop_column(table, "traceback")
