@@ -1,4 +1,4 @@
-"""`worklist`, `study`, `status` and `deliveries`: the same facts as a table for people and as JSON for programs."""
+"""Commands that look, from `worklist` to `commitments`: the same facts as a table for people, as JSON for programs."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,8 @@ from worker.cli.common import ConfigOption, JsonOption, one_line_errors
 from worker.console import WORKLIST_COLUMNS, model_rows, show, worklist_rows
 from worker.db import Database
 from worker.errors import ConfigurationError
-from worker.repository import views
+from worker.repository import commitment_views, views
+from worker.repository.commitments import retry_dead_commitments
 from worker.repository.outbox import retry_dead_deliveries
 from worker.schema import require_current
 from worker.service import utc_now
@@ -76,6 +77,33 @@ def deliveries(
         _print_json(rows)
     else:
         columns = ("destination", "state", "attempts", "not_before", "last_error", "result_uid")
+        show(Console(), columns, model_rows(rows, columns))
+
+
+def commitments(
+    action: Annotated[str, typer.Argument(help="`list`, or `retry` to report the dead ones again.")] = "list",
+    config: ConfigOption = None,
+    *,
+    as_json: JsonOption = False,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="How many reported ones to show beside the others.")
+    ] = 200,
+) -> None:
+    """Show the storage commitment requests, or report the dead ones again."""
+    with one_line_errors():
+        database = _database(config)
+        if action == "retry":
+            with database.begin() as session:
+                typer.echo(f"{retry_dead_commitments(session)} dead commitments put back")
+            return
+        if action != "list":
+            raise ConfigurationError(f"commitments {action}: unknown; use list or retry")
+        with database.read() as session:
+            rows = commitment_views.commitments(session, limit=limit)
+    if as_json:
+        _print_json(rows)
+    else:
+        columns = ("calling_ae_title", "state", "references", "failed", "attempts", "last_error", "transaction_uid")
         show(Console(), columns, model_rows(rows, columns))
 
 

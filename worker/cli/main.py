@@ -19,6 +19,7 @@ for command in (
     look.study,
     look.status,
     look.deliveries,
+    look.commitments,
     examine.doctor,
     demo.demo,
 ):

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, exists, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from worker.domain import DeliveryState, ImageState
-from worker.tables import Claimable, Delivery, Image, Score
+from worker.tables import Claimable, Commitment, Delivery, Image, Score
 
 LONGEST_ERROR = 2000  # characters kept of an error's text
 
@@ -44,6 +44,8 @@ def is_work(table: type[Claimable]) -> ColumnElement[bool]:
         return Image.state == ImageState.RECEIVED
     if table is Score:
         return Score.scored_at.is_(None)
+    if table is Commitment:
+        return Commitment.state == DeliveryState.PENDING
     return Delivery.state == DeliveryState.PENDING
 
 
@@ -118,6 +120,11 @@ def release(
     row.last_error = error[:LONGEST_ERROR]
     if not counted:
         row.attempts -= 1
+
+
+def extend_lease(session: Session, table: type[Claimable], row_id: int, *, now: datetime, policy: ClaimPolicy) -> None:
+    """Hold a claimed row for another lease from now on, in the middle of long work."""
+    session.execute(update(table).where(table.id == row_id, is_work(table)).values(lease_until=now + policy.lease))
 
 
 def exhausted(session: Session, table: type[Claimable], *, now: datetime, policy: ClaimPolicy) -> Sequence[int]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from worker.domain import DeliveryState, ImageState
 from worker.repository.claims import is_work
 from worker.repository.model_versions import champion, in_service_since
-from worker.tables import Claimable, Delivery, Event, Image, ModelVersion, Result, Score, Study
+from worker.tables import Claimable, Commitment, Delivery, Event, Image, ModelVersion, Result, Score, Study
 
 
 class _View(BaseModel):
@@ -92,6 +92,7 @@ class ServiceStatus(_View):
     waiting: dict[str, int]
     oldest_waiting: dict[str, datetime | None]
     dead_deliveries: int
+    dead_commitments: int
     failed_images: int
     model: dict[str, str] | None
     model_since: datetime | None
@@ -144,6 +145,7 @@ def service_status(session: Session) -> ServiceStatus:
         "prepare": (Image, Image.received_at),
         "score": (Score, Score.created_at),
         "deliver": (Delivery, Delivery.created_at),
+        "commit": (Commitment, Commitment.created_at),
     }
     waiting = {
         name: session.execute(select(func.count(), func.min(since)).where(is_work(table))).one()
@@ -154,6 +156,7 @@ def service_status(session: Session) -> ServiceStatus:
         waiting={name: row[0] for name, row in waiting.items()},
         oldest_waiting={name: row[1] for name, row in waiting.items()},
         dead_deliveries=_count(session, Delivery, Delivery.state == DeliveryState.DEAD),
+        dead_commitments=_count(session, Commitment, Commitment.state == DeliveryState.DEAD),
         failed_images=_count(session, Image, Image.state == ImageState.FAILED),
         model=None if in_service is None else in_service.reference.model_dump(),
         model_since=since,
