@@ -10,12 +10,14 @@ DicomIoError
 │   ├── UnsupportedObjectError
 │   ├── PixelDecodeError
 │   └── OversizedImageError
+├── CommitmentRequestError          a storage commitment request that is not taken; `status` is the answer
 ├── SOPMismatchError                a C-STORE request and its data set name different objects
 ├── OutOfResourcesError             we cannot take responsibility for an object now; the sender may try again
 │   └── SpoolError                  the received bytes could not be made durable
 └── PeerError                       another application entity
     ├── PeerUnreachableError        no connection, or the association was rejected, aborted or timed out
-    └── StoreRefusedError           the peer answered a C-STORE with a failure, or takes no such object
+    ├── StoreRefusedError           the peer answered a C-STORE with a failure, or takes no such object
+    └── ReportRefusedError          the peer did not acknowledge a storage commitment report
 """
 
 from typing import ClassVar
@@ -88,6 +90,19 @@ class SOPMismatchError(DicomIoError):
     """A C-STORE request and its data set name different SOP classes or instances."""
 
 
+class CommitmentRequestError(DicomIoError):
+    """A storage commitment request is not taken.
+
+    Args:
+        message: what is wrong with it.
+        status: what it is answered with (PS3.7 C).
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class OutOfResourcesError(DicomIoError):
     """We cannot take responsibility for an object now; the sender may try again."""
 
@@ -115,3 +130,7 @@ class StoreRefusedError(PeerError):
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class ReportRefusedError(PeerError):
+    """The peer takes no storage commitment reports, or answered one with another status than success."""

@@ -13,8 +13,9 @@ from typing import Self
 import structlog
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dsutils import encode_file_meta
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
+from dicom_io.commitment import COMMITMENT_SYNTAXES, Commit, handle_action
 from dicom_io.errors import DicomIoError, ImageError, SOPMismatchError
 from dicom_io.identification import Identification, identify
 from dicom_io.transfer_syntaxes import ACCEPTED
@@ -62,14 +63,25 @@ class StorageSCP:
         address: own AE title, address and port; port 0 takes a free one.
         receive: takes responsibility for an object, or raises a DicomIoError.
         allowed_callers: calling AE titles that are let in; empty: all. Others are rejected at association.
+        commit: takes a storage commitment request, or raises as `handle_action` says; None: the class is refused.
 
     Raises:
         OSError: if the address cannot be bound.
     """
 
-    def __init__(self, address: ApplicationEntity, receive: Receive, *, allowed_callers: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        address: ApplicationEntity,
+        receive: Receive,
+        *,
+        allowed_callers: Sequence[str] = (),
+        commit: Commit | None = None,
+    ) -> None:
         self._entity = _application_entity(address.ae_title, allowed_callers)
         handlers = [(evt.EVT_CONN_OPEN, _limit_silence), (evt.EVT_C_STORE, _handle_store, [receive])]
+        if commit is not None:
+            self._entity.add_supported_context(StorageCommitmentPushModel, COMMITMENT_SYNTAXES)
+            handlers.append((evt.EVT_N_ACTION, handle_action, [commit]))
         self._server = self._entity.start_server((address.host, address.port), block=False, evt_handlers=handlers)
 
     @property

@@ -10,6 +10,7 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification
 
@@ -35,7 +36,7 @@ def echo(peer: ApplicationEntity, *, calling_ae_title: str, timeout_seconds: flo
 
     Source: DICOM PS3.4 A.
     """
-    with _association(peer, [build_context(Verification)], calling_ae_title, timeout_seconds) as association:
+    with open_association(peer, [build_context(Verification)], calling_ae_title, timeout_seconds) as association:
         _status(association.send_c_echo(), peer)
 
 
@@ -100,7 +101,7 @@ def _store(
     if not objects:
         return []
     contexts = _contexts(kinds, convertible=isinstance(objects[0], Dataset))
-    with _association(peer, contexts, calling_ae_title, timeout_seconds) as association:
+    with open_association(peer, contexts, calling_ae_title, timeout_seconds) as association:
         return [_store_one(association, peer, item, kind) for item, kind in zip(objects, kinds, strict=True)]
 
 
@@ -114,15 +115,37 @@ def _contexts(kinds: Sequence[_Kind], *, convertible: bool) -> list[Presentation
 
 
 @contextmanager
-def _association(
-    peer: ApplicationEntity, contexts: list[PresentationContext], calling_ae_title: str, timeout_seconds: float
+def open_association(
+    peer: ApplicationEntity,
+    contexts: list[PresentationContext],
+    calling_ae_title: str,
+    timeout_seconds: float,
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Iterator[Association]:
+    """Keep an association with a peer for a block, released at its end.
+
+    Args:
+        peer: whom to call.
+        contexts: presentation contexts to propose.
+        calling_ae_title: how we call ourselves, at most 16 characters.
+        timeout_seconds: longest wait for the connection and for each answer.
+        roles: SCP/SCU role selection to propose (PS3.7 D.3.3.4).
+
+    Raises:
+        PeerUnreachableError: if there is no connection, or the association was rejected, aborted or timed out.
+        StoreRefusedError: if the peer accepts none of the contexts.
+    """
     entity = AE(ae_title=calling_ae_title)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = timeout_seconds
     entity.network_timeout = timeout_seconds
     try:
         association = entity.associate(
-            peer.host, peer.port, contexts=contexts, ae_title=peer.ae_title, max_pdu=_UNLIMITED_PDU
+            peer.host,
+            peer.port,
+            contexts=contexts,
+            ae_title=peer.ae_title,
+            max_pdu=_UNLIMITED_PDU,
+            ext_neg=list(roles),
         )
     except OSError as error:
         raise PeerUnreachableError(f"{_name(peer)} has no address; check the host name.") from error

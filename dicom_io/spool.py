@@ -53,6 +53,15 @@ class Spool:
             raise SpoolError(f"spool: {error.strerror}: free space or mend the folder, then send again") from error
         return path
 
+    def set_aside(self, content_sha256: str) -> None:
+        """Rename a file that does not hold what its name says, so that the object can be stored anew.
+
+        Raises:
+            OSError: if the folder cannot be written.
+        """
+        path = self.path(content_sha256)
+        path.rename(path.with_suffix(".damaged"))
+
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():
             return

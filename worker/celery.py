@@ -16,12 +16,14 @@ from kombu.exceptions import OperationalError
 
 from worker import embedded_broker
 from worker.observability import configure_logging
-from worker.queues import PURGE, SWEEP, TRAIN, Queue, task_name
+from worker.queues import COMMIT, PURGE, SWEEP, TRAIN, Queue, queue_of, task_name
 from worker.settings import Settings, load_settings
 
 BROKER_TIMEOUT_SECONDS = 2
 PURGE_WITHIN_SECONDS = 1800
 TRAIN_WITHIN_SECONDS = 3600  # else it starts in the middle of a working day
+
+_SHARING: dict[str, tuple[str, ...]] = {Queue.PREPARE: (COMMIT,)}  # modules of tasks that share a queue
 
 _log = structlog.get_logger()
 
@@ -95,12 +97,12 @@ app = Celery("cxr-triage", set_as_current=True)
 app.add_defaults(celery_settings)
 
 
-def wake(queue: Queue) -> None:
-    """Tell a queue's workers to look for work; if the broker is away, the sweep will find it later."""
+def wake(task: str) -> None:
+    """Tell the workers of a task's queue to look for work; if the broker is away, the sweep will find it later."""
     try:
-        app.send_task(task_name(queue), queue=queue.value, retry=False, ignore_result=True)
+        app.send_task(task_name(task), queue=queue_of(task), retry=False, ignore_result=True)
     except (OperationalError, OSError) as error:
-        _log.warning("wake-up-lost", queue=queue.value, error=type(error).__name__)
+        _log.warning("wake-up-lost", task=task, error=type(error).__name__)
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
@@ -112,7 +114,8 @@ def _configure_logging(**_kwargs: Any) -> None:
 def _import_consumed_tasks(sender: Any, **_kwargs: Any) -> None:
     for queue in sender.app.amqp.queues.consume_from:
         try:
-            import_module(f"worker.tasks.{queue}")
+            for module in (queue, *_SHARING.get(queue, ())):
+                import_module(f"worker.tasks.{module}")
         except ImportError as error:  # Celery would only log it, and a worker without tasks discards every wake-up
             raise SystemExit(f"queue {queue}: {error}: install cxr-triage[{queue}] on this host") from error
 

@@ -8,6 +8,7 @@ from dicom_io.scp import StorageSCP
 from dicom_io.types import ApplicationEntity
 from worker.bootstrap import build_service
 from worker.celery import wake
+from worker.committing import CommitmentDesk
 from worker.errors import ConfigurationError
 from worker.intake import Intake
 from worker.settings import Settings
@@ -24,8 +25,9 @@ def listen(settings: Settings, stop: threading.Event) -> None:
     listener = settings.listener
     service = build_service(settings, wake)
     address = ApplicationEntity(listener.ae_title, listener.host, listener.port)
+    commit = CommitmentDesk(service).take if settings.storage_commitment.enabled else None
     try:
-        scp = StorageSCP(address, Intake(service).receive, allowed_callers=listener.allowed_callers)
+        scp = StorageSCP(address, Intake(service).receive, allowed_callers=listener.allowed_callers, commit=commit)
     except OSError as error:
         raise ConfigurationError(
             f"listener: cannot listen on {listener.host}:{listener.port}: {error.strerror}; "

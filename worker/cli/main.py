@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import correct, deliveries, demo, examine, look, models, purge, quarantine, run, screen
+from worker.cli import commitments, correct, deliveries, demo, examine, look, models, purge, quarantine, run, screen
 
 app = typer.Typer(
     name="cxr-triage",
@@ -19,6 +19,7 @@ for command in (
     look.study,
     look.status,
     deliveries.deliveries,
+    commitments.commitments,
     quarantine.quarantine,
     correct.withdraw,
     purge.purge,

@@ -7,7 +7,6 @@ import typer
 
 from worker.cli.common import ConfigOption, note_command, one_line_errors
 from worker.observability import configure_logging
-from worker.queues import Queue
 from worker.settings import load_settings
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would go and what stays, and do nothing.")]
@@ -36,5 +35,5 @@ def purge(config: ConfigOption = None, *, dry_run: DryRunOption = False) -> None
     )
 
 
-def _wake_nobody(_queue: Queue) -> None:
+def _wake_nobody(_task: str) -> None:
     """Do nothing: purging makes no work."""

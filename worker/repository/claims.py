@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, String, and_, case, cast, exists, literal,
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from worker.domain import DeliveryState, ImageState
-from worker.tables import Claimable, Delivery, Image, Score
+from worker.tables import Claimable, Commitment, Delivery, Image, Score
 
 LONGEST_ERROR = 2000  # characters kept of an error's text
 _DIED = "the worker died, or outlived its lease, in attempt "
@@ -62,6 +62,8 @@ def is_work(table: type[Claimable]) -> ColumnElement[bool]:
         return Image.state == ImageState.RECEIVED
     if table is Score:
         return Score.scored_at.is_(None)
+    if table is Commitment:
+        return Commitment.state == DeliveryState.PENDING
     return Delivery.state == DeliveryState.PENDING
 
 
@@ -164,6 +166,11 @@ def _trace_of_the_last(table: type[Claimable]) -> dict[str, ColumnElement[str | 
         "last_error": case((died, said), else_=table.last_error),
         "traceback": case((died, null()), else_=table.traceback),
     }
+
+
+def extend_lease(session: Session, table: type[Claimable], row_id: int, *, now: datetime, policy: ClaimPolicy) -> None:
+    """Hold a claimed row for another lease from now on, in the middle of long work."""
+    session.execute(update(table).where(table.id == row_id, is_work(table)).values(lease_until=now + policy.lease))
 
 
 def exhausted(session: Session, table: type[Claimable], *, now: datetime, policy: ClaimPolicy) -> Sequence[int]:

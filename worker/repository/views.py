@@ -12,7 +12,18 @@ from sqlalchemy.orm import Session
 from worker.domain import DeliveryState, ImageState
 from worker.repository.claims import is_work
 from worker.repository.model_versions import champion, in_service_since
-from worker.tables import Claimable, Delivery, DestinationOutage, Event, Image, ModelVersion, Result, Score, Study
+from worker.tables import (
+    Claimable,
+    Commitment,
+    Delivery,
+    DestinationOutage,
+    Event,
+    Image,
+    ModelVersion,
+    Result,
+    Score,
+    Study,
+)
 from worker.timeline import sentence
 
 
@@ -115,6 +126,7 @@ class ServiceStatus(_View):
     waiting: dict[str, int]
     oldest_waiting: dict[str, datetime | None]
     dead_deliveries: int
+    dead_commitments: int
     failed_images: int
     kept_files: int
     kept_bytes: int | None
@@ -191,6 +203,7 @@ def service_status(session: Session) -> ServiceStatus:
         "prepare": (Image, Image.received_at),
         "score": (Score, Score.created_at),
         "deliver": (Delivery, Delivery.created_at),
+        "commit": (Commitment, Commitment.created_at),
     }
     waiting = {
         name: session.execute(select(func.count(), func.min(since)).where(is_work(table))).one()
@@ -201,6 +214,7 @@ def service_status(session: Session) -> ServiceStatus:
         waiting={name: row[0] for name, row in waiting.items()},
         oldest_waiting={name: row[1] for name, row in waiting.items()},
         dead_deliveries=_count(session, Delivery, Delivery.state == DeliveryState.DEAD),
+        dead_commitments=_count(session, Commitment, Commitment.state == DeliveryState.DEAD),
         failed_images=_count(session, Image, Image.state == ImageState.FAILED),
         **_kept(session),
         model=None if in_service is None else in_service.reference.model_dump(),

@@ -6,14 +6,14 @@ from collections.abc import Callable
 import structlog
 
 from worker.faults import describe
-from worker.queues import Queue, Wake
+from worker.queues import Wake
 
 DRAIN_SECONDS = 10.0
 
 _log = structlog.get_logger()
 
 
-def drain(step: Callable[[], bool], queue: Queue, wake: Wake) -> None:
+def drain(step: Callable[[], bool], task: str, wake: Wake) -> None:
     """Repeat a step until it finds nothing, or for `DRAIN_SECONDS`; then the rest is left to a new wake-up.
 
     The limit lets a worker stop, and a sweep get its turn, in the middle of a long backlog. A step that raises is
@@ -22,7 +22,7 @@ def drain(step: Callable[[], bool], queue: Queue, wake: Wake) -> None:
     end = time.monotonic() + DRAIN_SECONDS
     while attempt(step):
         if time.monotonic() > end:
-            wake(queue)
+            wake(task)
             return
 
 
