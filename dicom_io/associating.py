@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydicom import Dataset
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
@@ -51,7 +51,7 @@ def association(
             ae_title=peer.ae_title,
             max_pdu=_UNLIMITED_PDU,
             ext_neg=list(roles),
-            evt_handlers=list(handlers),
+            evt_handlers=[(evt.EVT_CONN_OPEN, _limit_silence, [timeout_seconds]), *handlers],
         )
     except OSError as error:
         raise PeerUnreachableError(f"{name(peer)} has no address; check the host name.") from error
@@ -62,6 +62,11 @@ def association(
     finally:
         if opened.is_established:
             opened.release()
+
+
+def _limit_silence(event: evt.Event, timeout_seconds: float) -> None:
+    # pynetdicom waits without end for the rest of a PDU, and no abort would end its thread.
+    event.assoc.dul.socket.socket.settimeout(timeout_seconds)
 
 
 def _no_association(association: Association, peer: ApplicationEntity) -> PeerError:
