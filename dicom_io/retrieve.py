@@ -15,6 +15,7 @@ from pynetdicom import _config, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
 )
@@ -139,7 +140,9 @@ class _Call:
         _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False  # see `query`
         titles: dict[str, Any] = {"calling_ae_title": self.calling_ae_title, "timeout_seconds": self.timeout_seconds}
         try:
-            with association(self.peer, contexts, **titles, **options) as opened:
+            # Some take no C-MOVE from who does not propose C-FIND as well.
+            proposed = [build_context(StudyRootQueryRetrieveInformationModelFind), *contexts]
+            with association(self.peer, proposed, **titles, **options) as opened:
                 yield opened
         except (StoreRefusedError, ValueError) as error:  # no context at all, or not the one of the service
             raise RetrieveRefusedError(f"{name(self.peer)} offers no {self.service} (Study Root).") from error
@@ -164,7 +167,9 @@ class _Call:
                 "add the listener's AE title, host and port to its list of destinations."
             )
         if status not in {_SUCCESS, _SOME_FAILED}:
-            raise RetrieveRefusedError(f"{name(self.peer)} answered the {self.service} with status 0x{status:04X}.")
+            raise RetrieveRefusedError(
+                f"{name(self.peer)} answered the {self.service} with status 0x{status:04X}; its log says why."
+            )
         return Retrieval(
             completed=answer.get("NumberOfCompletedSuboperations"), failed=answer.get("NumberOfFailedSuboperations")
         )

@@ -16,11 +16,15 @@ from kombu.exceptions import OperationalError
 
 from worker import embedded_broker
 from worker.observability import configure_logging
-from worker.queues import SWEEP, TRAIN, Queue, task_name
+from worker.queues import RECONCILE, SWEEP, TRAIN, Queue, task_name
 from worker.settings import Settings, load_settings
 
 BROKER_TIMEOUT_SECONDS = 2
 TRAIN_WITHIN_SECONDS = 3600  # else it starts in the middle of a working day
+RECONCILE_SECONDS = 60
+
+# Further task modules of a queue, beside the one of its own name.
+_FURTHER_TASKS: dict[str, tuple[str, ...]] = {Queue.DELIVER: ("reconcile",)}
 
 _log = structlog.get_logger()
 
@@ -66,8 +70,15 @@ def _schedule(settings: Settings) -> dict[str, Any]:
         "schedule": settings.sweep_seconds,
         "options": {"queue": Queue.DELIVER.value, "expires": 10 * settings.sweep_seconds},
     }
+    schedule = {SWEEP: sweep}
+    if settings.reconciliation.pacs is not None:
+        schedule[RECONCILE] = {
+            "task": task_name(RECONCILE),
+            "schedule": RECONCILE_SECONDS,
+            "options": {"queue": Queue.DELIVER.value, "expires": RECONCILE_SECONDS},
+        }
     if settings.retraining.at is None:
-        return {SWEEP: sweep}
+        return schedule
     days, _, time = settings.retraining.at.rpartition(" ")
     hour, minute = time.split(":")
     train = {
@@ -75,7 +86,7 @@ def _schedule(settings: Settings) -> dict[str, Any]:
         "schedule": crontab(minute=minute, hour=hour, day_of_week=days or "*"),
         "options": {"queue": TRAIN, "expires": TRAIN_WITHIN_SECONDS},
     }
-    return {SWEEP: sweep, TRAIN: train}
+    return {**schedule, TRAIN: train}
 
 
 def _broker(settings: Settings) -> dict[str, Any]:
@@ -106,7 +117,8 @@ def _configure_logging(**_kwargs: Any) -> None:
 def _import_consumed_tasks(sender: Any, **_kwargs: Any) -> None:
     for queue in sender.app.amqp.queues.consume_from:
         try:
-            import_module(f"worker.tasks.{queue}")
+            for module in (queue, *_FURTHER_TASKS.get(queue, ())):
+                import_module(f"worker.tasks.{module}")
         except ImportError as error:  # Celery would only log it, and a worker without tasks discards every wake-up
             raise SystemExit(f"queue {queue}: {error}: install cxr-triage[{queue}] on this host") from error
 

@@ -4,6 +4,7 @@ TriageError
 ├── ConfigurationError       settings, database level or model directory; the operator must act
 ├── ModelError               a model artifact that is damaged, incomplete or of another shape
 ├── PromotionError           a model that may not take the place of the one in service
+├── RunsAlreadyError         another process does this now, and one at a time may
 ├── TransientError           the same work may succeed later: the row goes back with a delay
 │   └── DeliveryRetryError
 └── PermanentError           the same work will fail again: the row is failed with its reason
@@ -25,6 +26,10 @@ class ModelError(TriageError):
 
 class PromotionError(TriageError):
     """A model may not take the place of the one in service; the message says why and what to do."""
+
+
+class RunsAlreadyError(TriageError):
+    """Another process does the same now, and one at a time may; wait for its end."""
 
 
 class TransientError(TriageError):

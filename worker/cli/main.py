@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.cli import demo, examine, look, models, run, screen
+from worker.cli import demo, examine, look, models, reconcile, run, screen
 
 app = typer.Typer(
     name="cxr-triage",
@@ -20,6 +20,7 @@ for command in (
     look.status,
     look.deliveries,
     examine.doctor,
+    reconcile.reconcile,
     demo.demo,
 ):
     app.command()(command)

@@ -1,4 +1,4 @@
-"""an intake to trust: commitments, quarantine, retention, corrections, append-only tables."""
+"""an intake to trust: commitments, reconciliation, quarantine, retention, corrections, append-only tables."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -27,6 +27,7 @@ def upgrade() -> None:
     op.create_index("ix_images_kept", "images", ["received_at"], sqlite_where=kept, postgresql_where=kept)
     op.create_index("ix_images_sop_instance", "images", ["sop_instance_uid"])
     _create_commitments()
+    _create_reconciliations()
     for table in APPEND_ONLY:
         _forbid_changes(table)
 
@@ -61,6 +62,19 @@ def _create_commitments() -> None:
     )
 
 
+def _create_reconciliations() -> None:
+    op.create_table(
+        "reconciliations",
+        sa.Column("pacs", sa.String(length=16), nullable=False),
+        sa.Column("holder", sa.String(length=36), nullable=True),
+        sa.Column("lease_until", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("night", sa.String(length=10), nullable=True),
+        sa.Column("studies", sa.JSON(), nullable=False),
+        sa.Column("finished_at", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("pacs"),
+    )
+
+
 def _forbid_changes(table: str) -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
@@ -91,6 +105,7 @@ def _allow_changes(table: str) -> None:
 def downgrade() -> None:
     for table in APPEND_ONLY:
         _allow_changes(table)
+    op.drop_table("reconciliations")
     op.drop_table("commitments")
     op.drop_index("ix_images_sop_instance", "images")
     op.drop_index("ix_images_kept", "images")
