@@ -9,10 +9,10 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import build_context, build_role
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
+from dicom_io.associating import association, name, status_of
 from dicom_io.commitment import COMMITMENT_SYNTAXES, ObjectReference
 from dicom_io.errors import PeerUnreachableError, ReportRefusedError, StoreRefusedError
 from dicom_io.part10 import tolerant
-from dicom_io.scu import open_association
 from dicom_io.types import ApplicationEntity
 
 _ALL_COMMITTED, _FAILURES_EXIST = 1, 2  # PS3.4 Table J.3-3, Event Type ID
@@ -56,27 +56,27 @@ def report_commitment(
     """
     context = build_context(StorageCommitmentPushModel, COMMITMENT_SYNTAXES)
     role = build_role(StorageCommitmentPushModel, scp_role=True)
-    name = f"{peer.ae_title} at {peer.host}:{peer.port}"
+    called = name(peer)
     try:
-        with open_association(peer, [context], calling_ae_title, timeout_seconds, [role]) as opened:
-            status = _send(opened, report)
+        with association(
+            peer, [context], calling_ae_title=calling_ae_title, timeout_seconds=timeout_seconds, roles=[role]
+        ) as opened:
+            status = status_of(_send(opened, report), peer)
     except StoreRefusedError as error:
-        raise ReportRefusedError(f"{name} takes no storage commitment reports; configure it as SCU of them.") from error
+        raise ReportRefusedError(f"{called} takes no storage commitment reports; make it an SCU of them.") from error
     except RuntimeError as error:
-        raise PeerUnreachableError(f"{name} ended the association.") from error
-    if status is None:
-        raise PeerUnreachableError(f"{name} gave no answer in time, or broke the association.")
+        raise PeerUnreachableError(f"{called} ended the association.") from error
     if status != 0x0000:
-        raise ReportRefusedError(f"{name} answered the storage commitment report with status 0x{status:04X}.")
+        raise ReportRefusedError(f"{called} answered the storage commitment report with status 0x{status:04X}.")
 
 
-def _send(opened: Association, report: CommitmentReport) -> int | None:
+def _send(opened: Association, report: CommitmentReport) -> Dataset:
     event_type = _FAILURES_EXIST if report.failed else _ALL_COMMITTED
     with tolerant():  # a UID may be as odd as that of the object that was taken
         answer, _ = opened.send_n_event_report(
             _event_information(report), event_type, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
         )
-    return int(answer.Status) if "Status" in answer else None
+    return Dataset(answer)
 
 
 def _event_information(report: CommitmentReport) -> Dataset:

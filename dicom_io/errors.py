@@ -17,7 +17,10 @@ DicomIoError
 └── PeerError                       another application entity
     ├── PeerUnreachableError        no connection, or the association was rejected, aborted or timed out
     ├── StoreRefusedError           the peer answered a C-STORE with a failure, or takes no such object
-    └── ReportRefusedError          the peer did not acknowledge a storage commitment report
+    ├── ReportRefusedError          the peer did not acknowledge a storage commitment report
+    ├── QueryRefusedError           the peer answered a C-FIND with a failure, not wholly, or offers none
+    └── RetrieveRefusedError        the peer answered a C-MOVE or C-GET with a failure, or offers none
+        └── MoveDestinationUnknownError     the peer has no address for the AE title it is to send to
 """
 
 from typing import ClassVar
@@ -134,3 +137,15 @@ class StoreRefusedError(PeerError):
 
 class ReportRefusedError(PeerError):
     """The peer takes no storage commitment reports, or answered one with another status than success."""
+
+
+class QueryRefusedError(PeerError):
+    """The peer offers no C-FIND, answered one with a failure, or with answers that cannot be gone on from."""
+
+
+class RetrieveRefusedError(PeerError):
+    """The peer offers no such retrieval, or answered it with a failure (PS3.4 C.4.2.1.5, C.4.3.1.4)."""
+
+
+class MoveDestinationUnknownError(RetrieveRefusedError):
+    """The peer has no address for the AE title that it is to send to; no study can be had until it has."""

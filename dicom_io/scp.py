@@ -78,7 +78,7 @@ class StorageSCP:
         commit: Commit | None = None,
     ) -> None:
         self._entity = _application_entity(address.ae_title, allowed_callers)
-        handlers = [(evt.EVT_CONN_OPEN, _limit_silence), (evt.EVT_C_STORE, _handle_store, [receive])]
+        handlers = [(evt.EVT_CONN_OPEN, _limit_silence), (evt.EVT_C_STORE, handle_store, [receive])]
         if commit is not None:
             self._entity.add_supported_context(StorageCommitmentPushModel, COMMITMENT_SYNTAXES)
             handlers.append((evt.EVT_N_ACTION, handle_action, [commit]))
@@ -115,9 +115,10 @@ def _limit_silence(event: evt.Event) -> None:
     event.assoc.dul.socket.socket.settimeout(NETWORK_TIMEOUT_SECONDS)
 
 
-def _handle_store(event: evt.Event, receive: Receive) -> int:
+def handle_store(event: evt.Event, receive: Receive) -> int:
+    """Answer a C-STORE request; on an association that we opened, the sender is the one we called (C-GET)."""
     log = _log.bind(
-        calling_ae_title=event.assoc.requestor.ae_title, sop_instance_uid=str(event.request.AffectedSOPInstanceUID)
+        calling_ae_title=event.assoc.remote["ae_title"], sop_instance_uid=str(event.request.AffectedSOPInstanceUID)
     )
     try:
         received = _received(event)
@@ -142,7 +143,7 @@ def _received(event: evt.Event) -> ReceivedObject:
     return ReceivedObject(
         identification=identification,
         transfer_syntax_uid=syntax,
-        calling_ae_title=event.assoc.requestor.ae_title,
+        calling_ae_title=event.assoc.remote["ae_title"],
         priority=int(event.request.Priority),
         file_head=b"\0" * 128 + b"DICM" + encode_file_meta(event.file_meta),
         data_set=data_set,

@@ -10,20 +10,18 @@ from typing import Any
 
 import structlog
 from celery import Celery, signals
-from celery.schedules import crontab
 from kombu import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 
 from worker import embedded_broker
 from worker.observability import configure_logging
-from worker.queues import COMMIT, PURGE, SWEEP, TRAIN, Queue, queue_of, task_name
+from worker.queues import COMMIT, RECONCILE, TRAIN, Queue, queue_of, task_name
+from worker.schedule import schedule
 from worker.settings import Settings, load_settings
 
 BROKER_TIMEOUT_SECONDS = 2
-PURGE_WITHIN_SECONDS = 1800
-TRAIN_WITHIN_SECONDS = 3600  # else it starts in the middle of a working day
 
-_SHARING: dict[str, tuple[str, ...]] = {Queue.PREPARE: (COMMIT,)}  # modules of tasks that share a queue
+_SHARING: dict[str, tuple[str, ...]] = {Queue.PREPARE: (COMMIT, RECONCILE)}  # modules of tasks that share a queue
 
 _log = structlog.get_logger()
 
@@ -59,31 +57,8 @@ def celery_settings() -> dict[str, Any]:
         "broker_connection_max_retries": None,
         "beat_scheduler": "celery.beat:Scheduler",  # the default keeps its state in a pickle
         "beat_max_loop_interval": settings.sweep_seconds,
-        "beat_schedule": _schedule(settings),
+        "beat_schedule": schedule(settings),
     }
-
-
-def _schedule(settings: Settings) -> dict[str, Any]:
-    sweep = {
-        "task": task_name(SWEEP),
-        "schedule": settings.sweep_seconds,
-        "options": {"queue": Queue.DELIVER.value, "expires": 10 * settings.sweep_seconds},
-    }
-    purge = {
-        "task": task_name(PURGE),
-        "schedule": crontab(minute="17"),  # at a time of day, since beat forgets at a restart when it sent what
-        "options": {"queue": Queue.PREPARE.value, "expires": PURGE_WITHIN_SECONDS},
-    }
-    if settings.retraining.at is None:
-        return {SWEEP: sweep, PURGE: purge}
-    days, _, time = settings.retraining.at.rpartition(" ")
-    hour, minute = time.split(":")
-    train = {
-        "task": task_name(TRAIN),
-        "schedule": crontab(minute=minute, hour=hour, day_of_week=days or "*"),
-        "options": {"queue": TRAIN, "expires": TRAIN_WITHIN_SECONDS},
-    }
-    return {SWEEP: sweep, PURGE: purge, TRAIN: train}
 
 
 def _broker(settings: Settings) -> dict[str, Any]:

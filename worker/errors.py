@@ -5,6 +5,7 @@ TriageError
 ├── ModelError               a model artifact that is damaged, incomplete or of another shape
 ├── PromotionError           a model that may not take the place of the one in service
 ├── WithdrawalError          a flag that a reader cannot withdraw
+├── RunsAlreadyError         another process does this now, and one at a time may
 ├── TransientError           the same work may succeed later: the row goes back with a delay
 │   └── DeliveryRetryError
 │       └── DestinationDownError
@@ -31,6 +32,10 @@ class PromotionError(TriageError):
 
 class WithdrawalError(TriageError):
     """A flag cannot be withdrawn; the message says why and what to do."""
+
+
+class RunsAlreadyError(TriageError):
+    """Another process does the same now, and one at a time may; wait for its end."""
 
 
 class TransientError(TriageError):

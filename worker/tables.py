@@ -279,6 +279,22 @@ class Commitment(Claimable, Base):
     )
 
 
+class Reconciliation(Base):
+    """The asking of a PACS what never came here: who is at it, and how far the run of the night is.
+
+    `night` is the day on which the window opened; `studies` holds by UID what became of each of its studies so far.
+    """
+
+    __tablename__ = "reconciliations"
+
+    pacs: Mapped[str] = mapped_column(String(16), primary_key=True)
+    holder: Mapped[str | None] = mapped_column(String(36))
+    lease_until: Mapped[datetime | None]
+    night: Mapped[str | None] = mapped_column(String(10))
+    studies: Mapped[dict[str, Any]]
+    finished_at: Mapped[datetime | None]
+
+
 class ModelVersion(Base):
     """A model that has been in service here; at most one is the champion.
 

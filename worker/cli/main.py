@@ -2,7 +2,20 @@
 
 import typer
 
-from worker.cli import commitments, correct, deliveries, demo, examine, look, models, purge, quarantine, run, screen
+from worker.cli import (
+    commitments,
+    correct,
+    deliveries,
+    demo,
+    examine,
+    look,
+    models,
+    purge,
+    quarantine,
+    reconcile,
+    run,
+    screen,
+)
 
 app = typer.Typer(
     name="cxr-triage",
@@ -24,6 +37,7 @@ for command in (
     correct.withdraw,
     purge.purge,
     examine.doctor,
+    reconcile.reconcile,
     demo.demo,
 ):
     app.command()(command)

@@ -28,6 +28,7 @@ TABLES = {
     "commitments",
     "destination_outages",
     "rejected_instances",
+    "reconciliations",
 }
 
 

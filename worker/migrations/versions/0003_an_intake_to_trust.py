@@ -1,4 +1,4 @@
-"""an intake to trust: commitments, quarantine, retention, corrections, append-only tables."""
+"""an intake to trust: commitments, reconciliation, quarantine, retention, corrections, append-only tables."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -37,6 +37,7 @@ def upgrade() -> None:
     )
     _create_commitments()
     _create_rejected_instances()
+    _create_reconciliations()
     for table in APPEND_ONLY:
         _forbid_changes(table)
 
@@ -85,6 +86,19 @@ def _create_rejected_instances() -> None:
     )
 
 
+def _create_reconciliations() -> None:
+    op.create_table(
+        "reconciliations",
+        sa.Column("pacs", sa.String(length=16), nullable=False),
+        sa.Column("holder", sa.String(length=36), nullable=True),
+        sa.Column("lease_until", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("night", sa.String(length=10), nullable=True),
+        sa.Column("studies", sa.JSON(), nullable=False),
+        sa.Column("finished_at", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("pacs"),
+    )
+
+
 def _forbid_changes(table: str) -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
@@ -116,6 +130,7 @@ def downgrade() -> None:
     for table in APPEND_ONLY:
         _allow_changes(table)
     op.drop_table("rejected_instances")
+    op.drop_table("reconciliations")
     op.drop_table("commitments")
     op.drop_table("destination_outages")
     op.drop_index("ix_images_content", "images")
