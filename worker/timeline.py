@@ -67,9 +67,10 @@ def _retry(detail: Detail) -> str:
 
 def _result(detail: Detail) -> str:
     stage = {"early": "first word", "overdue": "overdue notice", "complete": "conclusion"}
+    reason = f", {detail['reason']}" if detail.get("reason") else ""
     priority = f", priority {detail['priority']}" if detail.get("priority") else ""
     said = stage.get(detail["stage"], detail["stage"])
-    return f"said: {detail['status']}{priority} ({said}, result {detail['result_uid']})"
+    return f"said: {detail['status']}{reason}{priority} ({said}, result {detail['result_uid']})"
 
 
 def _delivery(what: str) -> Callable[[Detail], str]:

@@ -11,6 +11,7 @@ from worker.db import Database
 from worker.errors import ConfigurationError
 from worker.repository import views
 from worker.repository.audit import record_command
+from worker.repository.outages import DestinationView, destinations
 from worker.repository.outbox import retry_dead_deliveries
 from worker.service import utc_now
 from worker.settings import Settings, load_settings
@@ -45,9 +46,9 @@ def deliveries(
         _print(counts, rows)
 
 
-def _counts(database: Database, settings: Settings, destination: str | None) -> list[views.OutboxCount]:
+def _counts(database: Database, settings: Settings, destination: str | None) -> list[DestinationView]:
     with database.read() as session:
-        counts = views.outbox_counts(session)
+        counts = destinations(session)
     if destination is None:
         return counts
     known = {count.destination for count in counts} | {known.name for known in settings.effective_destinations}
@@ -64,9 +65,9 @@ def _retry(database: Database, destination: str | None) -> int:
     return put_back
 
 
-def _print(counts: list[views.OutboxCount], rows: list[views.DeliveryView]) -> None:
+def _print(counts: list[DestinationView], rows: list[views.DeliveryView]) -> None:
     console = Console()
-    columns = tuple(views.OutboxCount.model_fields)
+    columns = tuple(DestinationView.model_fields)
     show(console, columns, model_rows(counts, columns))
     if rows:
         typer.echo()

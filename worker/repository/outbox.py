@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 from worker.domain import DeliveryState, Flag, ScreeningResult
 from worker.faults import Fault
 from worker.repository.audit import record
-from worker.repository.claims import LONGEST_ERROR, ClaimPolicy, claim, is_running, note_death, release
+from worker.repository.claims import LONGEST_ERROR, ClaimPolicy, claim, is_running, is_work, note_death, release
 from worker.repository.corrections import newest_header
 from worker.repository.outages import end_outage, note_outage, paused_destinations
 from worker.tables import Delivery, Image, Result, Study
@@ -60,14 +60,15 @@ def claim_delivery(session: Session, *, now: datetime, policy: ClaimPolicy) -> D
 
 def finish_delivery(session: Session, work: DeliveryWork, answer: str, now: datetime) -> None:
     """Record that the destination took the result, and what it answered."""
-    end_outage(session, work.destination)
+    if end_outage(session, work.destination):
+        held_back = update(Delivery).where(Delivery.destination == work.destination, is_work(Delivery))
+        session.execute(held_back.values(not_before=None))  # so that its results come in order of urgency
     _close(session, work.delivery_id, DeliveryState.DELIVERED, answer=answer, delivered_at=now)
     _record(session, "delivered", work, now, answer)
 
 
 def refuse_delivery(session: Session, work: DeliveryWork, error: str, now: datetime) -> None:
     """Make a dead letter of what the destination will never take."""
-    end_outage(session, work.destination)
     _close(session, work.delivery_id, DeliveryState.DEAD, last_error=error[:LONGEST_ERROR])
     _record(session, "delivery-dead", work, now, error)
 
@@ -99,8 +100,8 @@ def retry_delivery(
         return
     row = session.get_one(Delivery, row_id)
     paused_until = note_outage(session, work.destination, now=now, policy=policy) if down else None
-    if paused_until is not None:  # another one is tried first, in case that it is this one that brings the peer down
-        row.not_before = paused_until + policy.retry
+    if paused_until is not None:  # twice the pause: another one is tried first, in case that this one is the cause
+        row.not_before = paused_until + (paused_until - now)
     if row.last_error != before:
         _record(session, "delivery-retry", work, now, fault.error)
 

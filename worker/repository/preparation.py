@@ -109,7 +109,8 @@ def finish_image(
         if number not in scored:  # by a model with another input, before the image was prepared again
             session.execute(insert(Score).values(**_new_score(work, number, row.urgency, now)))
     follow_newest_header(session, study, before, now)
-    detail = {"image_id": work.image_id, "reason": preparation.reason}
+    error = {} if preparation.fault is None else {"error": preparation.fault.error}
+    detail = {"image_id": work.image_id, "reason": preparation.reason, **error}
     record(session, f"image-{preparation.state}", now, work.study_instance_uid, **detail)
     if scored:
         move_on(session, work.image_id, now)  # every frame may have its score already

@@ -12,18 +12,7 @@ from sqlalchemy.orm import Session
 from worker.domain import DeliveryState, ImageState
 from worker.repository.claims import is_work
 from worker.repository.model_versions import champion, in_service_since
-from worker.tables import (
-    Claimable,
-    Commitment,
-    Delivery,
-    DestinationOutage,
-    Event,
-    Image,
-    ModelVersion,
-    Result,
-    Score,
-    Study,
-)
+from worker.tables import Claimable, Commitment, Delivery, Event, Image, ModelVersion, Result, Score, Study
 from worker.timeline import sentence
 
 
@@ -83,18 +72,6 @@ class DeliveryView(_View):
     delivered_at: datetime | None
 
 
-class OutboxCount(_View):
-    """How a destination stands; `failures_in_a_row` and `paused_until` are null unless it took nothing of late."""
-
-    destination: str
-    waiting: int
-    waiting_since: datetime | None
-    dead: int
-    last_delivered_at: datetime | None
-    failures_in_a_row: int | None
-    paused_until: datetime | None
-
-
 class EventView(_View):
     """An entry of the audit trail; `text` tells it to a person."""
 
@@ -151,13 +128,13 @@ def study_history(session: Session, study_instance_uid: str) -> StudyHistory | N
         return None
     study_id = select(Study.id).where(Study.study_instance_uid == study_instance_uid).scalar_subquery()
     results = session.scalars(select(Result).where(Result.study_id == study_id).order_by(Result.id)).all()
-    images = _images(session, study_id)
+    images, flags = _images(session, study_id), [_flag(result) for result in results]
     return StudyHistory(
         study=WorklistEntry.model_validate(row),
         images=images,
-        results=[_flag(result) for result in results],
+        results=flags,
         deliveries=deliveries(session, Result.study_id == study_id),
-        events=_events(session, study_instance_uid, images),
+        events=_events(session, study_instance_uid, images, flags),
     )
 
 
@@ -173,26 +150,6 @@ def deliveries(session: Session, *conditions: ColumnElement[bool]) -> list[Deliv
 def undelivered(session: Session, *conditions: ColumnElement[bool]) -> list[DeliveryView]:
     """Return what waits in the outbox, and the dead letters, as far as they meet the conditions."""
     return deliveries(session, Delivery.state != DeliveryState.DELIVERED, *conditions)
-
-
-def outbox_counts(session: Session) -> list[OutboxCount]:
-    """Return how each destination stands to which anything was ever to be sent, by name."""
-    pending, dead = Delivery.state == DeliveryState.PENDING, Delivery.state == DeliveryState.DEAD
-    statement = (
-        select(
-            Delivery.destination,
-            func.count(Delivery.id).filter(pending).label("waiting"),
-            func.min(Delivery.created_at).filter(pending).label("waiting_since"),
-            func.count(Delivery.id).filter(dead).label("dead"),
-            func.max(Delivery.delivered_at).label("last_delivered_at"),
-            func.max(DestinationOutage.failures).label("failures_in_a_row"),
-            func.max(DestinationOutage.paused_until).label("paused_until"),
-        )
-        .outerjoin(DestinationOutage, DestinationOutage.destination == Delivery.destination)
-        .group_by(Delivery.destination)
-        .order_by(Delivery.destination)
-    )
-    return [OutboxCount.model_validate(row) for row in session.execute(statement)]
 
 
 def service_status(session: Session) -> ServiceStatus:
@@ -276,15 +233,18 @@ def _flag(result: Result) -> dict[str, Any]:
     return flag
 
 
-def _events(session: Session, study_instance_uid: str, images: Sequence[ImageView]) -> list[EventView]:
-    rows = session.scalars(select(Event).where(Event.study_instance_uid == study_instance_uid).order_by(Event.id))
-    numbers = {image.content_sha256: image.id for image in images}
-    return [_event(row, numbers) for row in rows]
+def _events(
+    session: Session, study_instance_uid: str, images: Sequence[ImageView], flags: Sequence[Mapping[str, Any]]
+) -> list[EventView]:
+    rows = session.scalars(select(Event).where(Event.study_instance_uid == study_instance_uid).order_by(Event.id)).all()
+    numbers = {image.content_sha256: {"image_id": image.id} for image in images}
+    reasons = {flag["result_uid"]: {"reason": flag["reason"]} for flag in flags}
+    return [_event(row, numbers.get(row.detail.get("content_sha256", ""), {}), reasons) for row in rows]
 
 
-def _event(row: Event, numbers: Mapping[str, int]) -> EventView:
-    number = numbers.get(row.detail.get("content_sha256", ""))
-    text = sentence(row.kind, row.detail if number is None else {"image_id": number, **row.detail})
+def _event(row: Event, number: Mapping[str, Any], reasons: Mapping[str, Mapping[str, Any]]) -> EventView:
+    reason = reasons.get(row.detail.get("result_uid", ""), {}) if row.kind == "result" else {}
+    text = sentence(row.kind, {**number, **reason, **row.detail})
     return EventView(at=row.at, kind=row.kind, text=text, detail=row.detail)
 
 
