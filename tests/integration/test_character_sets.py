@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.filereader import read_file_meta_info
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -43,6 +44,8 @@ WRONG = {
     "a set that does not exist": (b"ISO_IR 999", b"\xd0\xd1\xd2^\xd3"),
     "escapes without the set that they call": (b"ISO_IR 6", _ESCAPED),
 }
+# Debian's DCMTK, built with the C library's iconv, converts neither escapes to JIS X 0208 nor a lone "ISO 2022 IR x".
+BEYOND_DCMTK = {"latin-1 as extension", "cyrillic as extension", "japanese with escapes"}
 CASES = {name: case[:2] for name, case in (RIGHT | WRONG).items()}
 _NAMES = ("PatientName", "ReferringPhysicianName", "StudyDescription")
 
@@ -100,9 +103,7 @@ def test_a_name_reaches_a_folder_byte_for_byte(case: str, syntax: str, tmp_path:
     """Whatever it is encoded in, and whatever it says that it is encoded in."""
     character_set, name = CASES[case]
     result = _result(_file(tmp_path / "film.dcm", character_set, name, syntax))
-    send(result, FolderDestination(kind="folder", name="flags", path=tmp_path / "flags"), calling_ae_title="US")
-    (report,) = (tmp_path / "flags").glob("*.dcm")
-    _assert_same_bytes(report, character_set, name)
+    _assert_same_bytes(_delivered(result, tmp_path / "flags"), character_set, name)
 
 
 @pytest.fixture(scope="module")
@@ -133,21 +134,27 @@ def test_a_name_reaches_a_pacs_byte_for_byte(
         received.unlink()
 
 
+def _delivered(result: ScreeningResult, folder: Path) -> Path:
+    send(result, FolderDestination(kind="folder", name="flags", path=folder), calling_ae_title="US")
+    (report,) = folder.glob("*.dcm")
+    return report
+
+
 @pytest.mark.parametrize("case", RIGHT)
 def test_a_name_that_was_right_is_readable_in_the_report(
     case: str, tmp_path: Path, results: dict[str, ScreeningResult]
 ) -> None:
-    """Where the film's character set was the right one, DCMTK's dcmdump and dsr2xml read the name out of the report."""
-    destination = FolderDestination(kind="folder", name="flags", path=tmp_path / "flags")
-    send(results[case], destination, calling_ae_title="US")
-    (report,) = (tmp_path / "flags").glob("*.dcm")
-    dump = subprocess.run(
-        [require_program("dcmdump", "dcmtk"), "+U8", "+P", "PatientName", report], capture_output=True, check=True
-    )
-    name = RIGHT[case][2]
-    assert f"[{name}]" in dump.stdout.decode()
-    xml = subprocess.run([require_program("dsr2xml", "dcmtk"), "+U8", report], capture_output=True, check=True)
-    patient = ET.fromstring(xml.stdout).find("{*}patient/{*}name")  # noqa: S314 - DCMTK's own output
-    patient = patient if patient is not None else ET.fromstring(xml.stdout).find("patient/name")  # noqa: S314
-    assert patient is not None
-    assert name.split("^", maxsplit=1)[0] in "".join(patient.itertext())
+    """Where the film's character set was the right one, a reader of the report sees the name."""
+    assert str(dcmread(_delivered(results[case], tmp_path / "flags")).PatientName) == RIGHT[case][2]
+
+
+@pytest.mark.parametrize("case", sorted(set(RIGHT) - BEYOND_DCMTK))
+def test_dcmtk_reads_the_name_too(case: str, tmp_path: Path, results: dict[str, ScreeningResult]) -> None:
+    """So do DCMTK's dcmdump and dsr2xml."""
+    report, name = _delivered(results[case], tmp_path / "flags"), RIGHT[case][2]
+    show = [require_program("dcmdump", "dcmtk"), "+U8", "+P", "PatientName", str(report)]
+    assert f"[{name}]" in subprocess.run(show, capture_output=True, check=True).stdout.decode()
+    convert = [require_program("dsr2xml", "dcmtk"), "+U8", str(report)]
+    xml = ET.fromstring(subprocess.run(convert, capture_output=True, check=True).stdout)  # noqa: S314 - DCMTK's own
+    told = "".join(text for element in xml.iter("patient") for text in element.itertext())
+    assert name.split("=")[0].split("^")[0] in told
