@@ -15,6 +15,7 @@ from pynetdicom.sop_class import Verification
 from dicom_io.associating import MOST_CONTEXTS, association, name, status_of
 from dicom_io.errors import PeerUnreachableError, StoreRefusedError
 from dicom_io.part10 import tolerant
+from dicom_io.recoding import as_implicit
 from dicom_io.types import ApplicationEntity
 
 SUCCESS = 0x0000
@@ -115,7 +116,7 @@ def _contexts(kinds: Sequence[_Kind], *, convertible: bool) -> list[Presentation
 def _store_one(opened: Association, peer: ApplicationEntity, item: Dataset | Path, kind: _Kind) -> int:
     try:
         with tolerant():
-            status = status_of(opened.send_c_store(item), peer)
+            status = status_of(opened.send_c_store(_as_accepted(opened, item, kind)), peer)
     except RuntimeError as error:
         raise PeerUnreachableError(f"{name(peer)} ended the association.") from error
     except ValueError as error:
@@ -123,6 +124,16 @@ def _store_one(opened: Association, peer: ApplicationEntity, item: Dataset | Pat
     if status != SUCCESS and not _is_warning(status):
         raise StoreRefusedError(f"{name(peer)} answered the C-STORE with status 0x{status:04X}.", status=status)
     return status
+
+
+def _as_accepted(association: Association, item: Dataset | Path, kind: _Kind) -> Dataset | Path:
+    """Return the object in the transfer syntax that the peer took for it, its text untouched."""
+    taken = {
+        syntax for c in association.accepted_contexts if c.abstract_syntax == kind[0] for syntax in c.transfer_syntax
+    }
+    if isinstance(item, Dataset) and kind[1] == ExplicitVRLittleEndian and taken == {ImplicitVRLittleEndian}:
+        return as_implicit(item)
+    return item
 
 
 def _is_warning(status: int) -> bool:

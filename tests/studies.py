@@ -92,6 +92,7 @@ def prepare(
     frames: int = 1,
     state: ImageState = ImageState.PREPARED,
     reason: Reason | None = None,
+    header: bytes = b"header",
     at: datetime = NOW,
 ) -> bool:
     """Finish the preparation of a film's current object."""
@@ -102,7 +103,7 @@ def prepare(
             .where(Image.sop_instance_uid == film, Image.state != ImageState.SUPERSEDED)
         ).one()
         pixels = tuple(bytes([number]) for number in range(frames)) if state is ImageState.PREPARED else ()
-        preparation = Preparation(state, frames=pixels, reason=reason, header=b"header")
+        preparation = Preparation(state, frames=pixels, reason=reason, header=header)
         return finish_image(session, ImageWork(*row), preparation, input_spec_sha256=INPUT_SPEC, now=at)
 
 

@@ -182,7 +182,8 @@ def _new_delivery(result_id: int, destination: str, flag: Flag) -> Delivery:
         result_id=result_id,
         destination=destination,
         state=DeliveryState.PENDING,
-        urgency=Urgency.HIGH if flag.priority else Urgency.MEDIUM,
+        # A withdrawal that arrived after the next flag would take that one back: a flag must not overtake it.
+        urgency=Urgency.HIGH if flag.priority or flag.withdrawn else Urgency.MEDIUM,
         created_at=flag.created_at,
     )
 
