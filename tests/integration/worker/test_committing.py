@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,19 @@ from urllib.request import Request, urlopen
 
 import pytest
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian
+from pynetdicom.dsutils import create_file_meta, encode, encode_file_meta
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
+from dicom_io.commitment import CommitmentRequest, ObjectReference
+from dicom_io.errors import CommitmentRequestError, OutOfResourcesError
+from dicom_io.identification import identify
 from dicom_io.identity import Content, read_content
 from dicom_io.phantom import phantom_dataset
-from dicom_io.scp import StorageSCP
-from dicom_io.scu import store
+from dicom_io.scp import ReceivedObject, StorageSCP
 from dicom_io.types import ApplicationEntity
-from tests.commitment_client import CALLER, Ear, action_information, listening, request_commitment
+from tests.commitment_client import CALLER, Ear, listening
 from tests.integration.worker.conftest import Clock, Wakes
 from tests.servers.orthanc import StartOrthanc
 from tests.servers.ports import LOOPBACK, free_port
@@ -51,24 +54,43 @@ UNCLOSED = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pyte
 
 @dataclass
 class Site:
-    """A listener with storage commitment for one caller, and that caller."""
+    """A service with storage commitment for one caller, and that caller; what it hears comes over the network."""
 
     service: Service
-    port: int
     ear: Ear
     films: dict[str, Dataset] = field(default_factory=dict)
 
     def send(self, *numbers: int) -> list[tuple[str, str]]:
-        """Store films, a study each; returns their references."""
+        """Store new films, a study each; returns their references."""
         films = [phantom_dataset(number, kind="CR", rows=16, columns=16) for number in numbers]
-        self.films |= {film.SOPInstanceUID: film for film in films}
-        us = ApplicationEntity("CXRTRIAGE", LOOPBACK, self.port)
-        assert set(store(us, films, calling_ae_title=CALLER, timeout_seconds=10)) == {0}
+        for film in films:
+            self.films[film.SOPInstanceUID] = film
+            self.store(film)
         return [(film.SOPClassUID, film.SOPInstanceUID) for film in films]
 
-    def ask(self, references: list[tuple[str, str]], transaction_uid: str = "2.25.7") -> int | None:
-        """Ask for commitment; returns the status."""
-        return request_commitment(self.port, action_information(references, transaction_uid=transaction_uid))
+    def store(self, dataset: Dataset) -> None:
+        """Take an object as the listener does."""
+        raw = memoryview(encode(dataset, False, True) or b"")
+        meta = create_file_meta(
+            sop_class_uid=dataset.SOPClassUID,
+            sop_instance_uid=dataset.SOPInstanceUID,
+            transfer_syntax=ExplicitVRLittleEndian,
+        )
+        received = ReceivedObject(
+            identification=identify(raw, ExplicitVRLittleEndian),
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            calling_ae_title=CALLER,
+            priority=0,
+            file_head=bytes(128) + b"DICM" + encode_file_meta(meta),
+            data_set=raw,
+            content_sha256=sha256(raw).hexdigest(),
+        )
+        Intake(self.service).receive(received)
+
+    def ask(self, references: list[tuple[str, str]], transaction_uid: str = "2.25.7", *, caller: str = CALLER) -> None:
+        """Ask for commitment."""
+        named = tuple(ObjectReference(*reference) for reference in dict.fromkeys(references))
+        CommitmentDesk(self.service).take(CommitmentRequest(caller, transaction_uid, named))
 
     def work(self) -> bool:
         """Let the worker answer one request."""
@@ -95,21 +117,20 @@ class Site:
         return [(row.kind, row.study_instance_uid, row.detail) for row in rows]
 
 
+@pytest.fixture
+def site(service: BuildService) -> Site:
+    """A site whose caller is not there yet: `listening(site.ear)` lets it hear."""
+    caller = PeerSettings(ae_title=CALLER, host=LOOPBACK, port=free_port())
+    built = service(storage_commitment={"enabled": True, "callers": [caller]}, retention={"raw_days": 10})
+    return Site(built, Ear(caller))
+
+
 @contextmanager
 def listener(service: Service) -> Iterator[int]:
     """The listener as the service runs it; its port."""
     address = ApplicationEntity("CXRTRIAGE", LOOPBACK, 0)
     with StorageSCP(address, Intake(service).receive, commit=CommitmentDesk(service).take) as scp:
         yield scp.port
-
-
-@pytest.fixture
-def site(service: BuildService) -> Iterator[Site]:
-    """A site whose caller is not there yet: `listening(site.ear)` lets it hear."""
-    caller = PeerSettings(ae_title=CALLER, host=LOOPBACK, port=free_port())
-    built = service(storage_commitment={"enabled": True, "callers": [caller]}, retention={"raw_days": 10})
-    with listener(built) as port:
-        yield Site(built, port, Ear(caller))
 
 
 def post(url: str, body: bytes) -> Any:
@@ -119,33 +140,35 @@ def post(url: str, body: bytes) -> Any:
 
 
 def test_orthanc_is_told_what_is_safe_and_what_is_not(service: BuildService, orthanc: StartOrthanc) -> None:
-    """Orthanc asks for two films; one file is damaged on our disk: its report says so, and after a repair all is well."""
-    peer_port = free_port()
-    caller = PeerSettings(ae_title="ORTHANC", host=LOOPBACK, port=peer_port)
+    """Orthanc asks for two films, one is damaged on our disk: its report says so; sent again, all is well."""
+    caller = PeerSettings(ae_title="ORTHANC", host=LOOPBACK, port=free_port())
     built = service(storage_commitment={"enabled": True, "callers": [caller]})
+    films = [phantom_dataset(number, kind="CR", rows=16, columns=16) for number in (1, 2)]
     with listener(built) as port:
-        peer = orthanc(DicomPort=peer_port, DicomModalities={"cxr": ["CXRTRIAGE", LOOPBACK, port]})
-        films = [phantom_dataset(number, kind="CR", rows=16, columns=16) for number in (1, 2)]
-        ids = [post(f"{peer.url}/instances", _encoded(film))["ID"] for film in films]
-        post(f"{peer.url}/modalities/cxr/store", json.dumps({"Resources": ids}).encode())
+        peer = orthanc(DicomPort=caller.port, DicomModalities={"cxr": ["CXRTRIAGE", LOOPBACK, port]})
+        resources = {"Resources": [post(f"{peer.url}/instances", _encoded(film))["ID"] for film in films]}
 
-        def report() -> dict[str, Any]:
-            body = json.dumps({"Resources": ids}).encode()
-            transaction = post(f"{peer.url}/modalities/cxr/storage-commitment", body)["ID"]
-            assert peer.get(f"/storage-commitment/{transaction}")["Status"] == "Pending"
+        def send() -> None:
+            post(f"{peer.url}/modalities/cxr/store", json.dumps(resources).encode())
+
+        def commit() -> dict[str, Any]:
+            asked = post(f"{peer.url}/modalities/cxr/storage-commitment", json.dumps(resources).encode())
+            assert peer.get(f"/storage-commitment/{asked['ID']}")["Status"] == "Pending"
             assert Committer(built).commit_next()
-            answer: dict[str, Any] = peer.get(f"/storage-commitment/{transaction}")
-            return answer
+            report: dict[str, Any] = peer.get(f"/storage-commitment/{asked['ID']}")
+            return report
 
-        assert (report()["Status"], len(report()["Success"])) == ("Success", 2)
+        send()
+        safe = commit()
+        assert (safe["Status"], len(safe["Success"])) == ("Success", 2)
         _damage(built, films[1])
-        damaged = report()
+        damaged = commit()
         assert damaged["Status"] == "Failure"
         assert [one["SOPInstanceUID"] for one in damaged["Success"]] == [films[0].SOPInstanceUID]
         (failure,) = damaged["Failures"]
         assert (failure["SOPInstanceUID"], failure["FailureReason"]) == (films[1].SOPInstanceUID, 0x0110)
-        post(f"{peer.url}/modalities/cxr/store", json.dumps({"Resources": ids}).encode())
-        assert report()["Status"] == "Success"
+        send()
+        assert commit()["Status"] == "Success"
 
 
 def _encoded(film: Dataset) -> bytes:
@@ -157,25 +180,24 @@ def _encoded(film: Dataset) -> bytes:
 def _damage(service: Service, film: Dataset) -> None:
     """Turn one bit of the last pixel of a stored film."""
     with service.database.read() as session:
-        sha256 = session.scalars(
+        content = session.scalars(
             select(Image.content_sha256).where(Image.sop_instance_uid == film.SOPInstanceUID)
         ).one()
-    path = service.spool.path(sha256)
+    path = service.spool.path(content)
     path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
 
 
-def test_a_request_is_answered_once_it_is_recorded(
-    site: Site, database: Database, wakes: Wakes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """0x0000 is said with the row committed and the worker woken; what cannot be recorded is refused and forgotten."""
+def test_a_request_is_taken_once_it_is_recorded(site: Site, wakes: Wakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker is woken with the row committed; what cannot be recorded is refused, and nobody is woken."""
     references = site.send(1)
     seen: list[int] = []
     wakes.watch = lambda: seen.append(len(site.requests()))
-    assert site.ask(references) == 0x0000
-    assert (wakes.queues[-1], seen[-1]) == (COMMIT, 1)
+    site.ask(references)
+    assert (wakes.queues[-1], seen) == (COMMIT, [1])
     monkeypatch.setattr(committing, "record_request", _away)
-    assert site.ask(references, "2.25.8") == 0x0213
-    assert [request.transaction_uid for request in site.requests()] == ["2.25.7"]
+    with pytest.raises(OutOfResourcesError, match="try again"):
+        site.ask(references, "2.25.8")
+    assert ([request.transaction_uid for request in site.requests()], seen) == (["2.25.7"], [1])
 
 
 def _away(*_: object) -> bool:
@@ -185,11 +207,11 @@ def _away(*_: object) -> bool:
 def test_what_is_safe_is_promised_before_it_is_told(site: Site, clock: Clock) -> None:
     """Until ten days after the report the film is kept; so it stands in the database when the caller hears of it."""
     references = site.send(1, 2)
-    instances = [instance for _, instance in references]
+    instances = sorted(instance for _, instance in references)
     kept_when_told: list[Any] = []
     site.ear.before_answer = lambda _: kept_when_told.extend(site.image(one).committed_until for one in instances)
     clock.advance(days=1)
-    assert site.ask(references) == 0x0000
+    site.ask(references)
     with listening(site.ear):
         assert [site.work(), site.work()] == [True, False]
     assert site.ear.outcomes == [(1, instances, {})]
@@ -242,31 +264,34 @@ def _flip_syntax(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.2\0", 1))
 
 
-@pytest.mark.parametrize(
-    ("damage", "reason"),
-    [
-        (_flip_last_bit, 0x0110),
-        (_flip_syntax, 0x0110),
-        (lambda path: path.write_bytes(path.read_bytes()[:-2]), 0x0110),
-        (lambda path: path.write_bytes(path.read_bytes()[:200]), 0x0110),
-        (lambda path: path.write_bytes(b""), 0x0110),
-        (lambda path: path.unlink(), 0x0112),
-    ],
-    ids=["bit", "syntax", "truncated", "in-meta", "empty", "missing"],
+DAMAGES: tuple[tuple[Callable[[Path], object], int], ...] = (
+    (_flip_last_bit, 0x0110),
+    (_flip_syntax, 0x0110),
+    (lambda path: path.write_bytes(path.read_bytes()[:-2]), 0x0110),
+    (lambda path: path.write_bytes(path.read_bytes()[:200]), 0x0110),  # inside the file meta information
+    (lambda path: path.write_bytes(b""), 0x0110),
+    (lambda path: path.unlink(), 0x0112),
 )
-def test_a_damaged_file_is_not_committed(site: Site, damage: Callable[[Path], object], reason: int) -> None:
-    """Its neighbour is. Nothing keeps it, and the same object sent again is stored anew and committed."""
-    (_, good), (_, bad) = references = site.send(1, 2)
-    damage(site.file(bad))
+
+
+def test_a_damaged_file_is_not_committed(site: Site) -> None:
+    """However small the damage; its neighbour is. What is sent again is stored anew, and then committed."""
+    (_, good), *rest = references = site.send(*range(len(DAMAGES) + 1))
+    bad = [instance for _, instance in rest]
+    for instance, (damage, _) in zip(bad, DAMAGES, strict=True):
+        damage(site.file(instance))
     site.ask(references)
     with listening(site.ear):
         assert site.work()
-        assert site.ear.outcomes == [(2, [good], {bad: reason})]
-        assert (site.image(bad).committed_until, site.image(good).committed_until is None) == (None, False)
-        site.send(2)
+        reasons = [reason for _, reason in DAMAGES]
+        assert site.ear.outcomes == [(2, [good], dict(zip(bad, reasons, strict=True)))]
+        assert site.image(good).committed_until is not None
+        assert {site.image(instance).committed_until for instance in bad} == {None}
+        for instance in bad:
+            site.store(site.films[instance])
         site.ask(references, "2.25.8")
         assert site.work()
-    assert site.ear.outcomes[1:] == [(1, [good, bad], {})]
+    assert site.ear.outcomes[1:] == [(1, sorted([good, *bad]), {})]
 
 
 def test_a_stated_length_that_is_not_the_files_is_a_damage(site: Site, database: Database) -> None:
@@ -286,10 +311,7 @@ def test_what_is_not_here_is_not_committed(site: Site, database: Database) -> No
     report = Dataset()
     report.SOPClassUID, report.SOPInstanceUID = ComprehensiveSRStorage, "2.25.99"
     report.StudyInstanceUID, report.SeriesInstanceUID = "2.25.1", "2.25.2"
-    report.file_meta = FileMetaDataset()
-    report.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    us = ApplicationEntity("CXRTRIAGE", LOOPBACK, site.port)
-    assert store(us, [report], calling_ae_title=CALLER, timeout_seconds=10) == [0]
+    site.store(report)
     site.ask([purged, (CT, kept[1]), (ComprehensiveSRStorage, "2.25.99"), (CT, "2.25.404")])
     with listening(site.ear):
         assert site.work()
@@ -304,8 +326,7 @@ def test_the_current_object_is_the_one_that_counts(site: Site, database: Databas
     older = site.image(instance)
     changed = site.films[instance]
     changed.InstitutionName = "elsewhere"
-    us = ApplicationEntity("CXRTRIAGE", LOOPBACK, site.port)
-    assert store(us, [changed], calling_ae_title=CALLER, timeout_seconds=10) == [0]
+    site.store(changed)
     site.service.spool.path(older.content_sha256).unlink()
     site.ask([(sop_class, instance)])
     with listening(site.ear):
@@ -330,8 +351,7 @@ def test_an_object_that_changes_while_it_is_checked_is_not_committed(
         found = check(*arguments)
         changed = site.films[replaced]
         changed.InstitutionName = "elsewhere"
-        us = ApplicationEntity("CXRTRIAGE", LOOPBACK, site.port)
-        assert store(us, [changed], calling_ae_title=CALLER, timeout_seconds=10) == [0]
+        site.store(changed)
         _set(database, purged, purged_at=NOW)
         return found
 
@@ -447,7 +467,8 @@ def test_a_request_that_is_never_acknowledged_is_dead_and_can_be_retried(
     sweeper.sweep()
     (dead,) = site.requests()
     assert (dead.state, dead.attempts) == ("dead", 2)
-    assert [(kind, detail["failed"]) for kind, _, detail in site.events()][-1] == ("commitment-dead", 0)
+    kind, study, detail = site.events()[-1]
+    assert (kind, study, detail["failed"]) == ("commitment-dead", site.films[instance].StudyInstanceUID, 0)
     with few.database.read() as session:
         assert service_status(session).dead_commitments == 1
     assert COMMIT not in wakes.queues
@@ -460,13 +481,14 @@ def test_a_request_that_is_never_acknowledged_is_dead_and_can_be_retried(
     assert site.ear.outcomes == [(1, [instance], {})]
 
 
-def test_the_same_request_again_is_one_row_and_is_answered_again(site: Site, clock: Clock) -> None:
+def test_the_same_request_again_is_one_row_and_is_answered_again(site: Site) -> None:
     """Whether it still waits or was answered; the order of its references does not matter."""
     first, second = site.send(1, 2)
-    assert [site.ask([first, second]), site.ask([second, first, second])] == [0, 0]
+    site.ask([first, second])
+    site.ask([second, first])
     with listening(site.ear):
         assert [site.work(), site.work()] == [True, False]
-        assert site.ask([first, second]) == 0
+        site.ask([first, second])
         assert site.work()
     assert [outcome[0] for outcome in site.ear.outcomes] == [1, 1]
     assert len(site.requests()) == 1
@@ -475,18 +497,20 @@ def test_the_same_request_again_is_one_row_and_is_answered_again(site: Site, clo
 def test_a_transaction_uid_stands_for_one_set_of_objects(site: Site) -> None:
     """For another set it is refused, and the first request stands as it was."""
     first, second = site.send(1, 2)
-    assert [site.ask([first]), site.ask([second])] == [0x0000, 0x0115]
+    site.ask([first])
+    with pytest.raises(CommitmentRequestError, match="Transaction UID was used") as refused:
+        site.ask([second])
+    assert refused.value.status == 0x0115
     with listening(site.ear):
         assert site.work()
     assert site.ear.outcomes == [(1, [first[1]], {})]
 
 
-def test_only_configured_callers_may_ask(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    """A stranger, whose address nobody gave us, is refused with a line in the log, and leaves no row."""
-    information = action_information(site.send(1))
-    assert request_commitment(site.port, information, caller="STRANGER") == 0x0124
-    assert site.requests() == []
-    assert "commitment-refused" in capsys.readouterr().out
+def test_only_configured_callers_may_ask(site: Site) -> None:
+    """A stranger, whose address nobody gave us, is refused and leaves no row."""
+    with pytest.raises(CommitmentRequestError, match=r"storage_commitment\.callers") as refused:
+        site.ask(site.send(1), caller="STRANGER")
+    assert (refused.value.status, site.requests()) == (0x0124, [])
 
 
 def test_a_caller_that_left_the_settings_waits_for_the_operator(site: Site, clock: Clock) -> None:
