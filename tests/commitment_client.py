@@ -1,5 +1,6 @@
 """A modality that asks for storage commitment, kind or unkind: its requests, and its ear for the reports."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -7,7 +8,9 @@ from dataclasses import dataclass, field
 from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+from pynetdicom.transport import ThreadedAssociationServer
 
+from dicom_io.part10 import tolerant
 from tests.servers.ports import LOOPBACK
 from worker.sections import PeerSettings
 
@@ -71,26 +74,34 @@ class Ear:
 
     @property
     def outcomes(self) -> list[tuple[int, list[str], dict[str, int]]]:
-        """Event type, committed and failed SOP instances of every report."""
-        return [
-            (
-                event_type,
-                [item.ReferencedSOPInstanceUID for item in report.get("ReferencedSOPSequence") or ()],
-                {item.ReferencedSOPInstanceUID: item.FailureReason for item in report.get("FailedSOPSequence") or ()},
-            )
-            for event_type, report in self.reports
-        ]
+        """Event type, committed (sorted) and failed SOP instances of every report."""
+        with tolerant():
+            return [_outcome(*told) for told in self.reports]
+
+
+def _outcome(event_type: int, report: Dataset) -> tuple[int, list[str], dict[str, int]]:
+    committed = sorted(item.ReferencedSOPInstanceUID for item in report.get("ReferencedSOPSequence") or ())
+    failed = {item.ReferencedSOPInstanceUID: item.FailureReason for item in report.get("FailedSOPSequence") or ()}
+    return event_type, committed, failed
 
 
 @contextmanager
-def listening(ear: Ear, *, lets_in: str = "", scp_role: bool = True) -> Iterator[None]:
-    """Let the ear listen for the block; `lets_in` is the only calling AE title, `scp_role` what it says to ours."""
+def listening(ear: Ear, *, lets_in: str = "", scp_role: bool | None = True) -> Iterator[None]:
+    """Let the ear listen for the block; `lets_in` is the only calling AE title, `scp_role` its answer to our role."""
     entity = AE(ae_title=ear.address.ae_title)
     entity.require_calling_aet = [lets_in] if lets_in else []
-    entity.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=scp_role)
+    entity.add_supported_context(
+        StorageCommitmentPushModel, scu_role=None if scp_role is None else False, scp_role=scp_role
+    )
     handlers = [(evt.EVT_N_EVENT_REPORT, ear)]
-    server = entity.start_server((ear.address.host, ear.address.port), block=False, evt_handlers=handlers)
+    # As AE.start_server does, whose loop however takes half a second to notice that it is to end.
+    address = (ear.address.host, ear.address.port)
+    server = entity.make_server(address, evt_handlers=handlers, server_class=ThreadedAssociationServer)
+    entity._servers.append(server)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
     try:
         yield
     finally:
         server.shutdown()
+        thread.join()
