@@ -1,5 +1,8 @@
 """What the commands share: the options, and errors told in one line."""
 
+import getpass
+import os
+import platform
 import signal
 import threading
 from collections.abc import Iterator
@@ -43,6 +46,15 @@ def _cause(error: OperationalError) -> str:
     # A driver's first line names host and cause, never the password.
     text = str(error.orig).strip()
     return text.splitlines()[0] if text else type(error.orig).__name__
+
+
+def operator() -> str:
+    """Return who runs this command, and on which host, for the audit trail."""
+    try:
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        user = str(os.getuid())
+    return f"{user}@{platform.node()}"
 
 
 def stop_on_signals() -> threading.Event:
