@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import (
+    ComputedRadiographyImageStorage,
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
@@ -89,6 +90,7 @@ def archive(
         if handler is not None:
             peer.add_supported_context(model)
     peer.add_supported_context("1.2.840.10008.1.1")
+    peer.add_supported_context(ComputedRadiographyImageStorage, scu_role=True, scp_role=True)
     handlers = [(event, handler) for _model, event, handler in offered if handler is not None]
     server = peer.start_server((LOOPBACK, 0), block=False, evt_handlers=handlers)
     try:
