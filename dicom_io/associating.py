@@ -7,6 +7,7 @@ from typing import Any
 from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.presentation import PresentationContext
 
 from dicom_io.errors import PeerError, PeerUnreachableError, StoreRefusedError
@@ -40,6 +41,7 @@ def association(
         PeerUnreachableError: if there is no connection, or the association was rejected.
         StoreRefusedError: if the peer accepts none of the contexts.
     """
+    rejections: list[A_ASSOCIATE_RJ] = []
     entity = AE(ae_title=calling_ae_title)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = timeout_seconds
     entity.network_timeout = timeout_seconds
@@ -51,12 +53,16 @@ def association(
             ae_title=peer.ae_title,
             max_pdu=_UNLIMITED_PDU,
             ext_neg=list(roles),
-            evt_handlers=[(evt.EVT_CONN_OPEN, _limit_silence, [timeout_seconds]), *handlers],
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, _limit_silence, [timeout_seconds]),
+                (evt.EVT_PDU_RECV, _note_rejection, [rejections]),
+                *handlers,
+            ],
         )
     except OSError as error:
         raise PeerUnreachableError(f"{name(peer)} has no address; check the host name.") from error
     if not opened.is_established:
-        raise _no_association(opened, peer)
+        raise _no_association(opened, peer, rejected=bool(rejections))
     try:
         yield opened
     finally:
@@ -69,10 +75,16 @@ def _limit_silence(event: evt.Event, timeout_seconds: float) -> None:
     event.assoc.dul.socket.socket.settimeout(timeout_seconds)
 
 
-def _no_association(association: Association, peer: ApplicationEntity) -> PeerError:
-    if association.rejected_contexts and not association.is_rejected:
+def _note_rejection(event: evt.Event, rejections: list[A_ASSOCIATE_RJ]) -> None:
+    # One that comes at once is taken by pynetdicom for a connection that failed.
+    if isinstance(event.pdu, A_ASSOCIATE_RJ):
+        rejections.append(event.pdu)
+
+
+def _no_association(association: Association, peer: ApplicationEntity, *, rejected: bool) -> PeerError:
+    if association.rejected_contexts and not rejected:
         return StoreRefusedError(f"{name(peer)} takes no such object in any transfer syntax offered.")
-    if association.is_rejected:
+    if rejected:
         return PeerUnreachableError(f"{name(peer)} rejected the association; check both AE titles and its access list.")
     return PeerUnreachableError(f"{name(peer)} does not answer; check host, port and that it runs.")
 

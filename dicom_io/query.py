@@ -27,7 +27,7 @@ MOST_ANSWERS = 10_000  # to one request: more are not a day's studies, but a PAC
 
 _SUCCESS = 0x0000
 _PENDING = frozenset((0xFF00, 0xFF01))
-_LIMITED = frozenset((0xA700, 0xB001, 0xFE00))  # out of resources, limit reached, ended by the peer itself
+_LIMITED = frozenset((0xA700, 0xFE00))  # out of resources, ended by the peer itself
 _UID = re.compile(r"[0-9.]{1,64}")  # PS3.5 9.1; leading zeros are left to those who wrote them
 
 
@@ -62,7 +62,7 @@ def find_studies(
 ) -> StudiesFound:
     """Ask for the studies of some days, one request per day and modality.
 
-    Where the peer names only a part, it is asked again hour by hour.
+    Where the peer names only a part, it is asked again for parts of the day, down to an hour.
 
     Args:
         peer: the PACS.
@@ -148,9 +148,19 @@ def _find_day(opened: Association, peer: ApplicationEntity, day: date, modality:
     whole = _find(opened, peer, "STUDY", **keys)
     if not whole.limited:
         return whole
-    hours = [_find(opened, peer, "STUDY", StudyTime=f"{h:02}0000-{h:02}5959.999999", **keys) for h in range(24)]
-    datasets = (answer for part in (whole, *hours) for answer in part.datasets)
-    return _Answers(tuple(datasets), limited=any(hour.limited for hour in hours))
+    parts = list(_find_hours(opened, peer, keys, range(24)))
+    datasets = (answer for part in (whole, *parts) for answer in part.datasets)
+    return _Answers(tuple(datasets), limited=any(part.limited for part in parts))
+
+
+def _find_hours(opened: Association, peer: ApplicationEntity, keys: dict[str, str], hours: range) -> Iterator[_Answers]:
+    """Ask for a part of a day, and where that is still too much, for each half of it, down to an hour."""
+    for half in (hours[: len(hours) // 2], hours[len(hours) // 2 :]):
+        part = _find(opened, peer, "STUDY", StudyTime=f"{half[0]:02}0000-{half[-1]:02}5959.999999", **keys)
+        if part.limited and len(half) > 1:
+            yield from _find_hours(opened, peer, keys, half)
+        else:
+            yield part
 
 
 def _all(opened: Association, peer: ApplicationEntity, level: str, **keys: str) -> tuple[Dataset, ...]:
@@ -213,7 +223,7 @@ def _is_uid(text: str) -> bool:
 
 
 def _text(answer: Dataset, keyword: str) -> str:
-    return min(_texts(answer, keyword), default="")
+    return "\\".join(sorted(_texts(answer, keyword)))
 
 
 def _texts(answer: Dataset, keyword: str) -> frozenset[str]:

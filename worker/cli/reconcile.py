@@ -1,13 +1,12 @@
 """`reconcile`: ask the PACS what never came here, and fetch it."""
 
-import getpass
 from datetime import datetime
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from worker.cli.common import ConfigOption, JsonOption, one_line_errors
+from worker.cli.common import ConfigOption, JsonOption, one_line_errors, operator
 from worker.console import model_rows, show
 from worker.reconciling.outcome import Report
 from worker.settings import load_settings
@@ -37,7 +36,7 @@ def reconcile(
         service = build_service(load_settings(config), wake)
         reconciler = Reconciler(service, Intake(service).receive)
         days = (day.date(),)
-        said = reconciler.compare(days) if dry_run else reconciler.reconcile(days, by=getpass.getuser())
+        said = reconciler.compare(days) if dry_run else reconciler.reconcile(days, by=operator())
         service.database.dispose()
     if as_json:
         typer.echo(said.model_dump_json())
