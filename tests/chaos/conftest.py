@@ -34,6 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.chaos)
+            # pynetdicom leaves a socket that was refused a connection to the garbage collector.
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
+            item.add_marker(pytest.mark.timeout(4 * 3600 if item.config.stash[_SCALE].long else 300))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

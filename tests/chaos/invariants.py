@@ -2,13 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
-from sqlalchemy import Row, exists, func, select
+from sqlalchemy import Row, exists, select
 
 from dicom_io.identity import content_sha256
 from tests.chaos.ledger import OUT_OF_RESOURCES, SUCCESS, Ledger, studies
@@ -25,7 +25,7 @@ class Tally:
     """What came of a run.
 
     Attributes:
-        pushed: objects that were sent.
+        pushed: objects that were sent; what follows is of their studies.
         accepted: of these, answered 0x0000.
         refused: answers 0xA700.
         unanswered: sendings without an answer.
@@ -65,19 +65,20 @@ def settle(service: ChaosService, ledger: Ledger, *, seconds: float) -> None:
 def take_stock(service: ChaosService, ledger: Ledger) -> Tally:
     """Compare what was promised with what is there."""
     answers = ledger.answers()
-    said = _said(service)
-    written = _written(service)
+    pushed = ledger.studies()
+    said = {uid: flag for uid, flag in _said(service).items() if flag["study_instance_uid"] in pushed}
+    written = {uid: flag for uid, flag in _written(service).items() if flag["study_instance_uid"] in pushed}
     return Tally(
         pushed=ledger.pushed,
         accepted=len(ledger.accepted()),
         refused=answers[OUT_OF_RESOURCES],
         unanswered=answers[None],
         other=sum(answers.values()) - answers[SUCCESS] - answers[OUT_OF_RESOURCES] - answers[None],
-        concluded=_count_concluded(service),
+        concluded=_count_concluded(service, pushed),
         delivered=len(said.keys() & written.keys()),
         duplicates=tuple(_doubled(service, said, written)),
         lost=tuple([*_unscreened(service, ledger), *_undelivered(service, said, written)]),
-        half_stored=tuple([*_broken_files(service), *_rows_without_file(service)]),
+        half_stored=tuple([*broken_files(service), *rows_without_file(service, pushed)]),
     )
 
 
@@ -99,10 +100,10 @@ def _is_settled(service: ChaosService, wanted: set[str]) -> bool:
     return wanted <= known and not (open_study or working or sending)
 
 
-def _count_concluded(service: ChaosService) -> int:
+def _count_concluded(service: ChaosService, wanted: set[str]) -> int:
     with service.database.read() as session:
-        concluded = select(func.count()).where(Study.concluded_revision == Study.revision)
-        return session.scalar(concluded) or 0
+        concluded = session.scalars(select(Study.study_instance_uid).where(Study.concluded_revision == Study.revision))
+        return len(wanted.intersection(concluded))
 
 
 def _results(service: ChaosService) -> list[Row[Any]]:
@@ -163,7 +164,8 @@ def _unscreened(service: ChaosService, ledger: Ledger) -> Iterator[str]:
             yield f"film {film.sop_instance_uid}"
 
 
-def _broken_files(service: ChaosService) -> Iterator[str]:
+def broken_files(service: ChaosService) -> Iterator[str]:
+    """Name the files of the spool that are not whole under the hash of their data set."""
     for path in (service.data_dir / "spool").rglob("*"):
         if path.is_file() and not _is_whole(path):
             yield f"file {path.name}"
@@ -174,8 +176,16 @@ def _is_whole(path: Path) -> bool:
     return named and content_sha256(path) == path.stem
 
 
-def _rows_without_file(service: ChaosService) -> Iterator[str]:
+def rows_without_file(service: ChaosService, wanted: Container[str]) -> Iterator[str]:
+    """Name the objects of some studies that SQL knows and the spool has not."""
     with service.database.read() as session:
-        hashes = set(session.scalars(select(Image.content_sha256)))
+        rows = session.execute(select(Study.study_instance_uid, Image.content_sha256).select_from(Image).join(Study))
+        hashes = {row.content_sha256 for row in rows if row.study_instance_uid in wanted}
     spool = service.data_dir / "spool"
     yield from (f"row {name}" for name in hashes if not (spool / name[:2] / f"{name}.dcm").exists())
+
+
+def every_study(service: ChaosService) -> set[str]:
+    """The studies that SQL knows."""
+    with service.database.read() as session:
+        return set(session.scalars(select(Study.study_instance_uid)))

@@ -19,6 +19,12 @@ class Ledger:
     _answers: defaultdict[str, list[int | None]] = field(default_factory=lambda: defaultdict(list))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def include(self, other: "Ledger") -> None:
+        """Take over what another ledger knows."""
+        for uid, answers in other._answers.items():
+            for answer in answers:
+                self.record(other._films[uid], answer)
+
     def record(self, film: Film, answer: int | None) -> None:
         """Remember an answer."""
         with self._lock:
@@ -39,6 +45,11 @@ class Ledger:
         """How often each status was answered; None: no answer."""
         with self._lock:
             return Counter(answer for answers in self._answers.values() for answer in answers)
+
+    def studies(self) -> set[str]:
+        """The studies of every film that was sent, whatever the answer."""
+        with self._lock:
+            return studies(self._films.values())
 
     @property
     def pushed(self) -> int:

@@ -81,7 +81,7 @@ class Keeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """End every part: asked first, killed when it does not hear."""
+        """Kill every part."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -92,15 +92,7 @@ class Keeper:
                 part.keep()
             self._stop.wait(POLL_SECONDS)
         for part in self.parts:
-            part.end(signal.SIGTERM)
+            part.end(signal.SIGKILL)
         for part in self.parts:
-            _wait_or_kill(part)
-
-
-def _wait_or_kill(part: Part) -> None:
-    if part.process is None:
-        return
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        part.process.wait(10)
-    part.end(signal.SIGKILL)
-    part.process.wait()
+            if part.process is not None:
+                part.process.wait()

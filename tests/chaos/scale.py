@@ -18,6 +18,7 @@ class Scale:
         kill_within: seconds between two kills, at most.
         broker_losses: times Redis is killed with all it holds.
         outage_seconds: PostgreSQL is away for this long.
+        refusals: objects refused by a full disk.
         waiting_studies: studies that wait for a destination which is down.
         callers: associations at once.
         malformed: mutated conversations; CHAOS_PDUS.
@@ -34,6 +35,7 @@ class Scale:
     kill_within: float
     broker_losses: int
     outage_seconds: float
+    refusals: int
     waiting_studies: int
     callers: int
     malformed: int
@@ -54,6 +56,7 @@ class Scale:
                 kill_within=3,
                 broker_losses=10,
                 outage_seconds=20,
+                refusals=500,
                 waiting_studies=200,
                 callers=64,
                 malformed=_number("CHAOS_PDUS", 10_000),
@@ -70,12 +73,13 @@ class Scale:
             kill_within=1,
             broker_losses=1,
             outage_seconds=3,
+            refusals=10,
             waiting_studies=8,
             callers=64,
             malformed=300,
             clock_steps=1,
             broker_files=1,
-            objects=300,
+            objects=40,
             seconds=60,
         )
 
