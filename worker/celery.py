@@ -55,7 +55,7 @@ def celery_settings() -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        "beat_scheduler": "celery.beat:Scheduler",  # the default keeps its state in a pickle
+        "beat_scheduler": "worker.beat:SteadyScheduler",  # the default keeps its state in a pickle
         "beat_max_loop_interval": settings.sweep_seconds,
         "beat_schedule": schedule(settings),
     }

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, select
+from sqlalchemy import and_, exists, select
 from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
@@ -45,11 +45,15 @@ def lock_studies(session: Session, image_ids: Sequence[int]) -> None:
 
 
 def quiet_studies(session: Session, *, now: datetime, quiet: timedelta, limit: int) -> Sequence[int]:
-    """Return studies that can be concluded: nothing arrived for `quiet` and every image is terminal."""
+    """Return studies that can be concluded: nothing arrived for `quiet` and every image is terminal.
+
+    What arrived later than a silence from now did so before the clock was set back: that silence counts as over.
+    """
     working = exists().where(Image.study_id == Study.id, Image.state.in_(WORKING_STATES))
+    loud = and_(Study.last_received_at > now - quiet, Study.last_received_at <= now + quiet)
     statement = (
         select(Study.id)
-        .where(Study.concluded_revision < Study.revision, Study.last_received_at <= now - quiet, ~working)
+        .where(Study.concluded_revision < Study.revision, ~loud, ~working)
         .order_by(Study.last_received_at)
         .limit(limit)
     )

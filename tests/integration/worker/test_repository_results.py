@@ -72,6 +72,14 @@ def test_quiet_is_counted_from_the_last_film(database: Database) -> None:
     assert quiet(database, after=50) == [study_id(database)]
 
 
+def test_quiet_is_over_when_the_clock_was_set_back(database: Database) -> None:
+    """Nothing arrives in the future: a study that says so is not held up for as long as the clock was set back."""
+    receive(database, incoming())
+    prepare(database, state=ImageState.FAILED, reason=Reason.TRUNCATED)
+    assert quiet(database, after=-30) == []
+    assert quiet(database, after=-3600) == [study_id(database)]
+
+
 def test_a_concluded_study_is_not_concluded_again_until_it_changes(database: Database, speaker: Speaker) -> None:
     """Once per revision; a late film asks for another conclusion."""
     receive(database, incoming())
