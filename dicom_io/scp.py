@@ -5,6 +5,8 @@ failure status that tells the sender whether trying again can help (PS3.4 B.2.3)
 """
 
 import hashlib
+import socket
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,6 +16,7 @@ import structlog
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dsutils import encode_file_meta
 from pynetdicom.sop_class import Verification
+from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_io.errors import DicomIoError, ImageError, SOPMismatchError
 from dicom_io.identification import Identification, identify
@@ -55,6 +58,12 @@ class ReceivedObject:
 Receive = Callable[[ReceivedObject], None]
 
 
+class _SharedPortServer(ThreadedAssociationServer):  # type: ignore[misc]
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
+
+
 class StorageSCP:
     """Listens for C-ECHO and C-STORE until the block ends.
 
@@ -62,15 +71,28 @@ class StorageSCP:
         address: own AE title, address and port; port 0 takes a free one.
         receive: takes responsibility for an object, or raises a DicomIoError.
         allowed_callers: calling AE titles that are let in; empty: all. Others are rejected at association.
+        share_port: let other processes listen on the same port.
 
     Raises:
         OSError: if the address cannot be bound.
     """
 
-    def __init__(self, address: ApplicationEntity, receive: Receive, *, allowed_callers: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        address: ApplicationEntity,
+        receive: Receive,
+        *,
+        allowed_callers: Sequence[str] = (),
+        share_port: bool = False,
+    ) -> None:
         self._entity = _application_entity(address.ae_title, allowed_callers)
         handlers = [(evt.EVT_CONN_OPEN, _limit_silence), (evt.EVT_C_STORE, _handle_store, [receive])]
-        self._server = self._entity.start_server((address.host, address.port), block=False, evt_handlers=handlers)
+        self._server = self._entity.make_server(
+            (address.host, address.port),
+            evt_handlers=handlers,
+            server_class=_SharedPortServer if share_port else ThreadedAssociationServer,
+        )
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property
     def port(self) -> int:
@@ -83,6 +105,7 @@ class StorageSCP:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._server.shutdown()
         self._entity.shutdown()
 
 
