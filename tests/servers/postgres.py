@@ -73,8 +73,12 @@ def _create_cluster(initdb: str, data: Path, user: str | None) -> None:
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[PostgresServer]:
-    """Run a server in a temporary folder; as root, under the account that Debian's package made for it."""
+def postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """Run a server in a temporary folder; as root, under the account that Debian's package made for it.
+
+    Args:
+        durable: as in production; else a power cut loses what was committed, and tests take less time.
+    """
     folder_of_programs = _newest_programs()
     initdb = require_program("initdb", PACKAGE, folder=folder_of_programs)
     program = require_program("postgres", PACKAGE, folder=folder_of_programs)
@@ -87,6 +91,6 @@ def postgres() -> Iterator[PostgresServer]:
         _create_cluster(initdb, folder / "data", user)
         server = PostgresServer(port=free_port())
         command = [program, "-D", str(folder / "data"), "-h", LOOPBACK, "-p", str(server.port), "-k", str(folder)]
-        options = [part for option in DURABILITY_OFF for part in ("-c", option)]
+        options = [part for option in (() if durable else DURABILITY_OFF) for part in ("-c", option)]
         with running([*command, *options], ready=server.is_ready, log=folder / "log", user=user):
             yield server
