@@ -8,13 +8,14 @@ from typing import TypeVar
 from pydicom import Dataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, _config
+from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification
 
 from dicom_io.errors import PeerError, PeerUnreachableError, StoreRefusedError
 from dicom_io.part10 import tolerant
+from dicom_io.tls import client_context
 from dicom_io.types import ApplicationEntity
 
 SUCCESS = 0x0000
@@ -31,6 +32,7 @@ def echo(peer: ApplicationEntity, *, calling_ae_title: str, timeout_seconds: flo
 
     Raises:
         PeerUnreachableError: if it is not, or does not want to talk to us.
+        TlsFilesError: if the peer is to be called by TLS, and our certificate or key cannot be used.
         StoreRefusedError: if it takes associations, but no C-ECHO.
 
     Source: DICOM PS3.4 A.
@@ -56,6 +58,7 @@ def store(
 
     Raises:
         PeerUnreachableError: if there is no connection, or the association was rejected, aborted or timed out.
+        TlsFilesError: see `echo`.
         StoreRefusedError: at the first object that the peer does not take; it may have taken those before.
 
     Source: DICOM PS3.4 B.
@@ -120,12 +123,21 @@ def _association(
     entity = AE(ae_title=calling_ae_title)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = timeout_seconds
     entity.network_timeout = timeout_seconds
+    security = None if peer.tls is None else client_context(peer.tls)
     try:
         association = entity.associate(
-            peer.host, peer.port, contexts=contexts, ae_title=peer.ae_title, max_pdu=_UNLIMITED_PDU
+            peer.host,
+            peer.port,
+            contexts=contexts,
+            ae_title=peer.ae_title,
+            max_pdu=_UNLIMITED_PDU,
+            tls_args=None if security is None else (security, peer.host),
+            evt_handlers=[(evt.EVT_CONN_OPEN, _limit_silence, [timeout_seconds])],
         )
     except OSError as error:
         raise PeerUnreachableError(f"{_name(peer)} has no address; check the host name.") from error
+    if security is not None and security.failure is not None:
+        raise PeerUnreachableError(f"{_name(peer)} and we agree on no TLS: {security.failure}.")
     if not association.is_established:
         raise _no_association(association, peer)
     try:
@@ -133,6 +145,11 @@ def _association(
     finally:
         if association.is_established:
             association.release()
+
+
+def _limit_silence(event: evt.Event, seconds: float) -> None:
+    # pynetdicom waits without end for the rest of a PDU.
+    event.assoc.dul.socket.socket.settimeout(seconds)
 
 
 def _no_association(association: Association, peer: ApplicationEntity) -> PeerError:

@@ -6,41 +6,42 @@ from contextlib import ExitStack, contextmanager
 
 import structlog
 
+from dicom_io.errors import TlsFilesError
 from dicom_io.scp import StorageSCP
 from dicom_io.shared_port import reserve
-from dicom_io.types import ApplicationEntity
 from worker.bootstrap import build_service
 from worker.celery import wake
 from worker.errors import ConfigurationError
 from worker.intake import Intake
+from worker.metrics import counting, expose
 from worker.sections import ListenerSettings
+from worker.service import Service
 from worker.settings import Settings
 
 _log = structlog.get_logger()
 
 
-def listen(settings: Settings, stop: threading.Event, *, share_port: bool = False) -> None:
+def listen(settings: Settings, stop: threading.Event, *, number: int | None = None) -> None:
     """Receive objects until `stop` is set.
 
     Args:
         settings: of the service.
         stop: ends it.
-        share_port: be one of several processes on a port that `reserve_port` holds.
+        number: of this process, from 0, among several that share the port which `reserve_port` holds; None: the only
+            one.
 
     Raises:
-        ConfigurationError: if the address cannot be bound or the database is of another level.
+        ConfigurationError: if an address cannot be bound, a TLS file cannot be used, or the database is of another
+            level.
     """
     listener = settings.listener
     service = build_service(settings, wake)
-    address = ApplicationEntity(listener.ae_title, listener.host, listener.port)
-    try:
-        scp = StorageSCP(
-            address, Intake(service).receive, allowed_callers=listener.allowed_callers, share_port=share_port
+    if listener.metrics_port is not None:
+        expose(listener.metrics_port + (number or 0))
+    with _provider(listener, service, share_port=number is not None) as scp:
+        _log.info(
+            "listening", ae_title=listener.ae_title, host=listener.host, port=scp.port, tls=listener.tls is not None
         )
-    except OSError as error:
-        raise _cannot_listen(listener, error) from error
-    with scp:
-        _log.info("listening", ae_title=listener.ae_title, host=listener.host, port=scp.port)
         stop.wait()
     service.database.dispose()
 
@@ -58,6 +59,23 @@ def reserve_port(listener: ListenerSettings) -> Iterator[None]:
         except OSError as error:
             raise _cannot_listen(listener, error) from error
         yield
+
+
+def _provider(listener: ListenerSettings, service: Service, *, share_port: bool) -> StorageSCP:
+    receive = Intake(service).receive
+    try:
+        return StorageSCP(
+            listener.entity,
+            receive,
+            access=listener.access,
+            limits=listener.limits,
+            observer=counting(),
+            share_port=share_port,
+        )
+    except TlsFilesError as error:
+        raise ConfigurationError(f"listener.tls: {error}") from error
+    except OSError as error:
+        raise _cannot_listen(listener, error) from error
 
 
 def _cannot_listen(listener: ListenerSettings, error: OSError) -> ConfigurationError:

@@ -22,8 +22,8 @@ from worker.settings import Settings, load_settings
 from worker.supervisor import Child, Supervisor
 
 DELIVER_THREADS = 8
-_SHARE_PORT = "--share-port"
-_SharePortOption = Annotated[bool, typer.Option(_SHARE_PORT, hidden=True)]  # how a process of several is started
+_NUMBER = "--number"
+_NumberOption = Annotated[int | None, typer.Option(_NUMBER, hidden=True)]  # how one of several listeners is started
 
 
 def serve(config: ConfigOption = None) -> None:
@@ -38,14 +38,14 @@ def serve(config: ConfigOption = None) -> None:
             Supervisor((*_listeners(settings), *_workers(settings))).run(stop)
 
 
-def listen(config: ConfigOption = None, share_port: _SharePortOption = False) -> None:
+def listen(config: ConfigOption = None, number: _NumberOption = None) -> None:
     """Run the DICOM listener alone."""
     stop = stop_on_signals()
     with one_line_errors():
         settings = load_settings(config)
         configure_logging(settings)
-        if share_port or settings.listener.processes == 1:
-            _listen_here(settings, stop, share_port=share_port)
+        if number is not None or settings.listener.processes == 1:
+            _listen_here(settings, stop, number)
         else:
             _require_database(settings)
             with _port_of(settings):
@@ -87,10 +87,10 @@ def _port_of(settings: Settings) -> AbstractContextManager[None]:
     return reserve_port(settings.listener)
 
 
-def _listen_here(settings: Settings, stop: threading.Event, *, share_port: bool) -> None:
+def _listen_here(settings: Settings, stop: threading.Event, number: int | None) -> None:
     from worker.listener import listen as run_listener
 
-    run_listener(settings, stop, share_port=share_port)
+    run_listener(settings, stop, number=number)
 
 
 def _require_database(settings: Settings) -> None:
@@ -111,7 +111,7 @@ def _listeners(settings: Settings) -> tuple[Child, ...]:
     processes = settings.listener.processes
     if processes == 1:
         return (Child("listener", _LISTEN),)
-    return tuple(Child(f"listener-{number}", (*_LISTEN, _SHARE_PORT)) for number in range(1, processes + 1))
+    return tuple(Child(f"listener-{number}", (*_LISTEN, _NUMBER, str(number))) for number in range(processes))
 
 
 def _workers(settings: Settings) -> tuple[Child, ...]:
