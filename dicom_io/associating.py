@@ -11,6 +11,7 @@ from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.presentation import PresentationContext
 
 from dicom_io.errors import PeerError, PeerUnreachableError, StoreRefusedError
+from dicom_io.tls import client_context
 from dicom_io.types import ApplicationEntity
 
 MOST_CONTEXTS = 128  # PS3.8 7.1.1.13: odd numbers of one byte
@@ -39,12 +40,14 @@ def association(
 
     Raises:
         PeerUnreachableError: if there is no connection, or the association was rejected.
+        TlsFilesError: if the peer is to be called by TLS, and our certificate or key cannot be used.
         StoreRefusedError: if the peer accepts none of the contexts.
     """
     rejections: list[A_ASSOCIATE_RJ] = []
     entity = AE(ae_title=calling_ae_title)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = timeout_seconds
     entity.network_timeout = timeout_seconds
+    security = None if peer.tls is None else client_context(peer.tls)
     try:
         opened = entity.associate(
             peer.host,
@@ -53,6 +56,7 @@ def association(
             ae_title=peer.ae_title,
             max_pdu=_UNLIMITED_PDU,
             ext_neg=list(roles),
+            tls_args=None if security is None else (security, peer.host),
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, _limit_silence, [timeout_seconds]),
                 (evt.EVT_PDU_RECV, _note_rejection, [rejections]),
@@ -61,6 +65,8 @@ def association(
         )
     except OSError as error:
         raise PeerUnreachableError(f"{name(peer)} has no address; check the host name.") from error
+    if security is not None and security.failure is not None:
+        raise PeerUnreachableError(f"{name(peer)} and we agree on no TLS: {security.failure}.")
     if not opened.is_established:
         raise _no_association(opened, peer, rejected=bool(rejections))
     try:

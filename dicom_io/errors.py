@@ -14,6 +14,7 @@ DicomIoError
 ├── SOPMismatchError                a C-STORE request and its data set name different objects
 ├── OutOfResourcesError             we cannot take responsibility for an object now; the sender may try again
 │   └── SpoolError                  the received bytes could not be made durable
+├── TlsFilesError                   a certificate or key of ours that cannot be used; the operator must act
 └── PeerError                       another application entity
     ├── PeerUnreachableError        no connection, or the association was rejected, aborted or timed out
     ├── StoreRefusedError           the peer answered a C-STORE with a failure, or takes no such object
@@ -112,6 +113,10 @@ class OutOfResourcesError(DicomIoError):
 
 class SpoolError(OutOfResourcesError):
     """The received bytes could not be made durable: disk full, folder missing or read-only."""
+
+
+class TlsFilesError(DicomIoError):
+    """A certificate, key or list of authorities cannot be used; the message names the file and what is wrong."""
 
 
 class PeerError(DicomIoError):

@@ -30,6 +30,7 @@ def echo(peer: ApplicationEntity, *, calling_ae_title: str, timeout_seconds: flo
 
     Raises:
         PeerUnreachableError: if it is not, or does not want to talk to us.
+        TlsFilesError: if the peer is to be called by TLS, and our certificate or key cannot be used.
         StoreRefusedError: if it takes associations, but no C-ECHO.
 
     Source: DICOM PS3.4 A.
@@ -56,6 +57,7 @@ def store(
 
     Raises:
         PeerUnreachableError: if there is no connection, or the association was rejected, aborted or timed out.
+        TlsFilesError: see `echo`.
         StoreRefusedError: at the first object that the peer does not take; it may have taken those before.
 
     Source: DICOM PS3.4 B.

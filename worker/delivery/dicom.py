@@ -1,8 +1,7 @@
 """The destination `dicom`: the structured report by C-STORE."""
 
-from dicom_io.errors import PeerUnreachableError, StoreRefusedError
+from dicom_io.errors import PeerUnreachableError, StoreRefusedError, TlsFilesError
 from dicom_io.scu import SUCCESS, store
-from dicom_io.types import ApplicationEntity
 from worker.delivery.reporting import structured_report
 from worker.domain import ScreeningResult
 from worker.errors import DeliveryRefusedError, DeliveryRetryError, DestinationDownError
@@ -18,15 +17,14 @@ def send(result: ScreeningResult, destination: DicomDestination, *, calling_ae_t
         The status that the peer answered.
 
     Raises:
-        DestinationDownError: if the peer cannot be reached or is out of resources.
+        DestinationDownError: if the peer cannot be reached or is out of resources, or our certificate cannot be used.
         DeliveryRetryError: if it failed on its side.
         DeliveryRefusedError: if it does not take the object, or the result has no DICOM source image.
     """
-    peer = ApplicationEntity(destination.ae_title, destination.host, destination.port)
-    report = structured_report(result)
+    peer, report = destination.peer, structured_report(result)
     try:
         statuses = store(peer, [report], calling_ae_title=calling_ae_title, timeout_seconds=destination.timeout_seconds)
-    except PeerUnreachableError as error:
+    except (PeerUnreachableError, TlsFilesError) as error:
         raise DestinationDownError(str(error)) from error
     except StoreRefusedError as error:
         raise _told(error.status)(str(error)) from error
