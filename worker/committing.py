@@ -185,7 +185,7 @@ def caller_address(settings: Settings, calling_ae_title: str) -> ApplicationEnti
     """Return where a caller of `storage_commitment.callers` is called back; None if it is none of them."""
     for caller in settings.storage_commitment.callers:
         if caller.ae_title.strip() == calling_ae_title.strip():
-            return ApplicationEntity(caller.ae_title, caller.host, caller.port)
+            return caller.entity
     return None
 
 
