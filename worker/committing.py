@@ -16,6 +16,7 @@ from dicom_io.errors import (
     PeerError,
     PeerUnreachableError,
     SpoolError,
+    TlsFilesError,
     TruncatedDataError,
 )
 from dicom_io.identity import read_content
@@ -100,7 +101,7 @@ class Committer:
         except PeerUnreachableError as error:
             log.warning("commitment-retry", error=str(error))
             self._give_back(work, str(error), whole_caller=True)
-        except (PeerError, DeliveryRetryError) as error:
+        except (PeerError, TlsFilesError, DeliveryRetryError) as error:
             log.warning("commitment-retry", error=str(error))
             self._give_back(work, str(error))
         else:
