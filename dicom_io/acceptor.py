@@ -33,6 +33,7 @@ from dicom_io.upper_layer import GuardedProvider, GuardedSocket
 WAITING_ROOM = 64  # connections that have not yet brought an A-ASSOCIATE-RQ; a caller brings it in milliseconds
 CANNOT_UNDERSTAND = 0xC000
 SOP_CLASS_NOT_SUPPORTED = 0x0122
+_OF_A_UID = frozenset("0123456789.")  # PS3.5 9.1
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 # Result, source, reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21): permanent by the user, transient by the presentation.
@@ -215,7 +216,7 @@ class GuardedAssociation(Association):  # type: ignore[misc]  # pynetdicom has n
             if not msg.is_valid_request:
                 self.dul.turn_away(Reason.PROTOCOL, "incomplete request")
             return None
-        if not msg.is_valid_request:
+        if not msg.is_valid_request or not set(msg.AffectedSOPInstanceUID) <= _OF_A_UID:
             return CANNOT_UNDERSTAND
         return None if msg.AffectedSOPClassUID == context.abstract_syntax else SOP_CLASS_NOT_SUPPORTED
 
@@ -224,7 +225,7 @@ class GuardedAssociation(Association):  # type: ignore[misc]  # pynetdicom has n
         response.MessageID = response.MessageIDBeingRespondedTo = msg.MessageID
         response.Status = status
         self.dimse.send_msg(response, context_id)
-        error = "The C-STORE request lacks an element, or names another SOP class than was negotiated."
+        error = "The C-STORE request lacks an element, holds a UID that is none, or names a class not negotiated."
         _log.warning("store-refused", calling_ae_title=self.caller, status=f"0x{status:04X}", error=error)
         self.connection.observer.answered(status)
 

@@ -3,15 +3,15 @@
 import io
 from dataclasses import dataclass
 
+from pydicom import Dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from dicom_io.errors import MissingAttributeError
 from dicom_io.identity import sop_instance_reference
-from dicom_io.part10 import inflate, read_data_set, settle, tolerant
+from dicom_io.part10 import inflate, read_data_set, settle
 from dicom_io.types import SOPInstanceReference
 
 _KEYWORDS = (
-    "SpecificCharacterSet",
     "SOPClassUID",
     "SOPInstanceUID",
     "AccessionNumber",
@@ -25,7 +25,13 @@ _UNNAMED_WITHOUT_PIXELS = ("1.2.840.10008.5.1.4.1.1.9.100.1", "1.2.840.10008.5.1
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """Who an object is. The accession number is None where the object has none."""
+    """Who an object is.
+
+    Attributes:
+        reference: its UIDs.
+        accession_number: at most 64 characters; a byte outside ASCII stands as `\\xNN`, as character sets are not
+            looked at here. None where the object has none.
+    """
 
     reference: SOPInstanceReference
     accession_number: str | None
@@ -45,15 +51,24 @@ def identify(data_set: memoryview, transfer_syntax_uid: str) -> Identification:
     """
     body = inflate(data_set) if transfer_syntax_uid == DeflatedExplicitVRLittleEndian else data_set
     header = read_data_set(io.BytesIO(body), transfer_syntax_uid, _KEYWORDS)
+    accession_number = _accession_number(header)
     settle(header)
     reference = sop_instance_reference(header)
     for uid in (reference.study_instance_uid, reference.series_instance_uid, reference.sop_instance_uid):
         if len(uid) > _MAX_UID or not uid.isascii() or not uid.isprintable():
             raise MissingAttributeError("A UID is longer than 64 characters or not ASCII; have the sender repair it.")
-    with tolerant():
-        accession_number = str(header.get("AccessionNumber") or "")
-    printable = "".join(filter(str.isprintable, accession_number)).strip()  # PostgreSQL takes no NUL in a text
-    return Identification(reference, printable[:64] or None)
+    return Identification(reference, accession_number)
+
+
+def _accession_number(header: Dataset) -> str | None:
+    # Taken out before any value is converted: decoding it may need a character set that is wrong or does not exist.
+    element = header.get_item("AccessionNumber")
+    if element is None:
+        return None
+    del header["AccessionNumber"]
+    value = element.value if isinstance(element.value, bytes) else b""
+    text = value.decode("ascii", "backslashreplace")
+    return "".join(filter(str.isprintable, text)).strip()[:64] or None  # PostgreSQL takes no NUL in a text
 
 
 def carries_pixels(sop_class_uid: str) -> bool:

@@ -38,9 +38,9 @@ def test_a_wrong_title_is_rejected_for_good(caller: str, called: str, answer: st
 
 def test_an_address_outside_the_networks_is_closed_before_it_is_read() -> None:
     """Not one byte is answered, and no thread is started for it."""
-    with door(access=Access(networks=[ip_network("10.0.0.0/8")])) as inside, capture_logs() as lines:
-        with rude_peer(inside.port) as peer:
-            assert peer.is_closed()
+    access = Access(networks=[ip_network("10.0.0.0/8")])
+    with door(access=access) as inside, capture_logs() as lines, rude_peer(inside.port) as peer:
+        assert peer.is_closed()
     assert inside.reasons == {Reason.ADDRESS: 1}
     assert [line["event"] for line in lines] == ["association-refused"]
 
