@@ -300,6 +300,8 @@ class Acceptor(AssociationServer):  # type: ignore[misc]  # pynetdicom has no ty
             secured = context.wrap_socket(connection.socket, server_side=True, do_handshake_on_connect=False)
             connection.socket = secured
             secured.do_handshake()
+        except (ssl.SSLEOFError, ConnectionError):
+            return False  # the peer has gone: a probe that only knocks, as without TLS
         except OSError as error:
             connection.tell(Reason.TLS, describe(error))
             return False

@@ -25,11 +25,11 @@ _UNNAMED_WITHOUT_PIXELS = ("1.2.840.10008.5.1.4.1.1.9.100.1", "1.2.840.10008.5.1
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """Who an object is.
+    r"""Who an object is.
 
     Attributes:
         reference: its UIDs.
-        accession_number: at most 64 characters; a byte outside ASCII stands as `\\xNN`, as character sets are not
+        accession_number: at most 64 characters; a byte outside ASCII stands as `\xNN`, as character sets are not
             looked at here. None where the object has none.
     """
 
@@ -62,12 +62,11 @@ def identify(data_set: memoryview, transfer_syntax_uid: str) -> Identification:
 
 def _accession_number(header: Dataset) -> str | None:
     # Taken out before any value is converted: decoding it may need a character set that is wrong or does not exist.
-    element = header.get_item("AccessionNumber")
-    if element is None:
+    if "AccessionNumber" not in header:
         return None
+    value = header.get_item("AccessionNumber").value
     del header["AccessionNumber"]
-    value = element.value if isinstance(element.value, bytes) else b""
-    text = value.decode("ascii", "backslashreplace")
+    text = value.decode("ascii", "backslashreplace") if isinstance(value, bytes) else ""
     return "".join(filter(str.isprintable, text)).strip()[:64] or None  # PostgreSQL takes no NUL in a text
 
 

@@ -92,7 +92,7 @@ def test_a_caller_that_waits_for_us_is_not_idle() -> None:
 
 
 def test_nothing_depends_on_the_clock_of_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The timers of pynetdicom read a clock that can be set: an hour forward ends nothing, an hour back keeps nothing."""
+    """The timers of pynetdicom read a clock that can be set: an hour forward ends nothing, back keeps nothing."""
     shift = [0.0]
     real = time.time
     monkeypatch.setattr("pynetdicom.timer.time.time", lambda: real() + shift[0])

@@ -76,7 +76,7 @@ def test_films_come_in_by_tls(own: TransportSecurity, pacs: TransportSecurity, t
 
 
 def test_silent_peers_hold_up_nobody(own: TransportSecurity, pacs: TransportSecurity) -> None:
-    """Ten that connect and never shake hands: others go through meanwhile, and the silent ones are still waited for."""
+    """Ten that connect and never shake hands: others go through, and the silent ones cost no line when they go."""
     with door(tls=own, limits=Limits(idle_seconds=30)) as inside, ExitStack() as peers:
         silent = [peers.enter_context(rude_peer(inside.port)) for _ in range(10)]
         silent[0].send(b"\x16\x03\x01")  # half a ClientHello
@@ -84,7 +84,7 @@ def test_silent_peers_hold_up_nobody(own: TransportSecurity, pacs: TransportSecu
         echo(entity(inside, pacs), calling_ae_title="PACS1", timeout_seconds=5)
         assert not any(peer.is_closed(0.02) for peer in silent)
         peers.close()
-        inside.await_reason(Reason.TLS, 10)
+    assert not inside.reasons
 
 
 def test_a_handshake_that_never_ends_is_ended(own: TransportSecurity, monkeypatch: pytest.MonkeyPatch) -> None:
