@@ -189,13 +189,12 @@ class GuardedAssociation(Association):  # type: ignore[misc]  # pynetdicom has n
             self._end()
 
     def _end(self) -> None:
-        try:
+        if self.dul.is_alive():
             self.dul.join()
-            if self.was_established and not self.is_released:
-                self.connection.tell(Reason.ABORTED, None)
-        finally:
-            self.dul.socket._shutdown_socket()  # noqa: SLF001 - pynetdicom's only way to be sure
-            self._server.connections.leave(self.connection)
+        if self.was_established and not self.is_released:
+            self.connection.tell(Reason.ABORTED, None)
+        self.dul.socket._shutdown_socket()  # noqa: SLF001 - still open where the provider could not start
+        self._server.connections.leave(self.connection)
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
         self.at_work = True

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 from structlog.testing import capture_logs
 
-from dicom_io import acceptor
+from dicom_io import acceptor, upper_layer
 from dicom_io.access import Access, Limits, Reason
 from tests.servers.door import dcmtk, door
 from tests.servers.rude import ACCEPT, RELEASE_RP, RELEASE_RQ, association_request, rude_peer
@@ -96,3 +96,17 @@ def test_a_port_that_is_only_knocked_at_costs_nothing() -> None:
             socket.create_connection(("127.0.0.1", inside.port)).close()
         assert dcmtk("echoscu", inside.port).returncode == 0
     assert not inside.reasons
+
+
+def test_a_connection_that_no_thread_can_be_started_for_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system is out of threads: the peer is told by a closed connection, and the place is free again."""
+
+    def start(_provider: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with door(limits=Limits(associations=1)) as inside:
+        with monkeypatch.context() as exhausted, rude_peer(inside.port) as peer:
+            exhausted.setattr(upper_layer.GuardedProvider, "start", start)
+            assert peer.is_closed()
+        assert dcmtk("echoscu", inside.port).returncode == 0
+    assert set(inside.reasons) == {Reason.PROTOCOL}
