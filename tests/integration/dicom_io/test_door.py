@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 from structlog.testing import capture_logs
 
-from dicom_io import acceptor, upper_layer
+from dicom_io import connections, upper_layer
 from dicom_io.access import Access, Limits, Reason
 from tests.servers.door import dcmtk, door
 from tests.servers.rude import ACCEPT, RELEASE_RP, RELEASE_RQ, association_request, rude_peer
@@ -64,7 +64,7 @@ def test_one_association_too_many_may_try_again_later() -> None:
 
 def test_silent_connections_take_no_association(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any number of them: they wait in a room of their own, where the oldest gives way; callers go through at once."""
-    monkeypatch.setattr(acceptor, "WAITING_ROOM", 8)
+    monkeypatch.setattr(connections, "WAITING_ROOM", 8)
     with door(limits=Limits(associations=2)) as inside, ExitStack() as peers:
         silent = [peers.enter_context(rude_peer(inside.port)) for _ in range(20)]
         for _ in range(3):
