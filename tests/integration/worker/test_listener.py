@@ -28,8 +28,10 @@ from tests.servers.rude import (
     rude_peer,
     store_request,
 )
+from worker.certificates import require_certificates
 from worker.db import Database
 from worker.doctor import Doctor
+from worker.errors import ConfigurationError
 from worker.schema import migrate
 from worker.sections import DicomDestination, ListenerSettings, TlsSettings
 from worker.service import Service
@@ -88,8 +90,8 @@ def listener(config: Path, tmp_path: Path) -> Iterator[Listener]:
         yield Listener(port, metrics_port, log)
 
 
-def _command(config: Path) -> list[str]:
-    return [sys.executable, "-m", "worker.cli", "listen", "--config", str(config)]
+def _command(config: Path, command: str = "listen") -> list[str]:
+    return [sys.executable, "-m", "worker.cli", command, "--config", str(config)]
 
 
 def _called(listener: Listener, own: TransportSecurity) -> ApplicationEntity:
@@ -152,24 +154,27 @@ def test_garbage_leaves_lines_and_no_traceback(listener: Listener) -> None:
     assert "Secret" not in listener.log.read_text()
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ("{certificate}", "listener.tls: {wrong}: No such file or directory"),
-        ("{key}", "listener.tls: {wrong}: No such file or directory"),
-    ],
-)
-def test_a_wrong_file_is_named_at_the_start(config: Path, own: TransportSecurity, wrong: str, message: str) -> None:
-    """One line, and the exit status of a wrong setting."""
-    path = wrong.format(certificate=own.certificate, key=own.key)
-    config.write_text(config.read_text().replace(path, f"{path}.gone"))
-    folder = config.parent / "data"
-    folder.mkdir()
-    migrate(database := Database(f"sqlite:///{folder / 'cxr-triage.sqlite'}"))
+def test_a_wrong_file_is_named_at_the_start(config: Path, own: TransportSecurity) -> None:
+    """One line, and the exit status of a wrong setting: `listen`, and `serve`, which would start it again for ever."""
+    config.write_text(config.read_text().replace(str(own.certificate), f"{own.certificate}.gone"))
+    settings = Settings(data_dir=config.parent / "data")
+    settings.data_dir.mkdir()
+    migrate(database := Database(settings.effective_database_url))
     database.dispose()
-    ended = subprocess.run(_command(config), capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == USAGE_ERROR
-    assert ended.stderr.splitlines()[-1] == "cxr-triage: " + message.format(wrong=f"{path}.gone")
+    for command in ("listen", "serve"):
+        ended = subprocess.run(_command(config, command), capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode == USAGE_ERROR
+        assert ended.stderr.splitlines()[-1] == (
+            f"cxr-triage: listener.tls: {own.certificate}.gone: No such file or directory"
+        )
+
+
+def test_a_wrong_file_of_a_destination_is_named_with_it(own: TransportSecurity) -> None:
+    """Before the first result is due for it."""
+    tls = TlsSettings(certificate=own.certificate, key=own.certificate)
+    pacs = DicomDestination(kind="dicom", name="pacs", ae_title="PACS", host="pacs", port=104, tls=tls)
+    with pytest.raises(ConfigurationError, match=r"destination pacs, tls: .*(no PEM certificate|everybody)"):
+        require_certificates(Settings(destinations=(pacs,)))
 
 
 def test_the_doctor_reaches_listener_and_destinations_by_tls(own: TransportSecurity, tmp_path: Path) -> None:
