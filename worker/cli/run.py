@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from worker.certificates import require_certificates
 from worker.champion import put_shipped_model_in_place
 from worker.cli.common import ConfigOption, note_command, one_line_errors, open_database, stop_on_signals
 from worker.db import Database
@@ -34,6 +35,7 @@ def serve(config: ConfigOption = None) -> None:
     with one_line_errors():
         settings = load_settings(config)
         configure_logging(settings)
+        require_certificates(settings)
         _make_data_dir(settings)
         with _only_one(settings), _port_of(settings):
             _prepare_database(settings)
