@@ -55,15 +55,19 @@ def _cause(error: OperationalError) -> str:
     return text.splitlines()[0] if text else type(error.orig).__name__
 
 
-def open_database(settings: Settings) -> Database:
-    """Open the database of the settings.
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """Open the database of the settings for the length of a command.
 
     Raises:
         ConfigurationError: if it is of another level.
     """
     database = Database(settings.effective_database_url)
-    require_current(database)
-    return database
+    try:
+        require_current(database)
+        yield database
+    finally:
+        database.dispose()
 
 
 def print_json(value: BaseModel | Sequence[BaseModel]) -> None:

@@ -63,7 +63,8 @@ def migrate(config: ConfigOption = None) -> None:
         configure_logging(settings)
         _make_data_dir(settings)
         _prepare_database(settings)
-        note_command(open_database(settings), "migrate", version=version("cxr-triage"))
+        with open_database(settings) as database:
+            note_command(database, "migrate", version=version("cxr-triage"))
 
 
 @contextmanager
