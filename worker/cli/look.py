@@ -12,9 +12,9 @@ from worker.cli.common import ConfigOption, JsonOption, one_line_errors
 from worker.console import WORKLIST_COLUMNS, model_rows, show, worklist_rows
 from worker.db import Database
 from worker.errors import ConfigurationError
+from worker.level import require_current
 from worker.repository import views
 from worker.repository.outbox import retry_dead_deliveries
-from worker.schema import require_current
 from worker.service import utc_now
 from worker.settings import load_settings
 

@@ -9,14 +9,12 @@ from typing import Annotated
 
 import typer
 
-from worker.champion import put_shipped_model_in_place
 from worker.cli.common import ConfigOption, one_line_errors, stop_on_signals
 from worker.db import Database
 from worker.errors import ConfigurationError
+from worker.level import require_current
 from worker.observability import configure_logging
 from worker.queues import TRAIN, Queue
-from worker.schema import migrate as migrate_schema
-from worker.schema import require_current
 from worker.service import utc_now
 from worker.settings import Settings, load_settings
 from worker.supervisor import Child, Supervisor
@@ -101,6 +99,9 @@ def _require_database(settings: Settings) -> None:
 
 
 def _prepare_database(settings: Settings) -> None:
+    from worker.champion import put_shipped_model_in_place
+    from worker.schema import migrate as migrate_schema
+
     database = Database(settings.effective_database_url)
     migrate_schema(database)
     put_shipped_model_in_place(database, utc_now())

@@ -12,7 +12,8 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from tests.studies import NOW, rolled_back
 from worker.db import Database
 from worker.errors import ConfigurationError
-from worker.schema import migrate, require_current
+from worker.level import require_current
+from worker.schema import migrate
 from worker.tables import Base, Event, ModelVersion
 
 TABLES = {
