@@ -3,9 +3,9 @@
 import os
 
 from worker.db import Database
+from worker.level import require_current
 from worker.queues import Wake
 from worker.repository.model_versions import RegisteredModel
-from worker.schema import require_current
 from worker.service import Service
 from worker.settings import Settings
 from worker.stating import Speaker

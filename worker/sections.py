@@ -60,7 +60,7 @@ class ListenerSettings(_Section):
     )
     processes: int = Field(default=1, ge=1, le=64, description="Listener processes on the one port (SO_REUSEPORT).")
     max_associations: int = Field(default=64, ge=1, description="Associations at a time, per listener process.")
-    max_pdu_bytes: int = Field(default=16 * 1024 * 1024, ge=16384, description="Longest PDU that is taken.")
+    max_pdu_bytes: int = Field(default=256 * 1024, ge=16384, description="Longest PDU that is taken.")
     max_object_bytes: int = Field(default=1024**3, ge=1024, description="Largest object that is taken.")
     idle_seconds: float = Field(default=60, gt=0, description="An association that is silent for this long is ended.")
     association_seconds: float = Field(

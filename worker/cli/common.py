@@ -19,8 +19,8 @@ from sqlalchemy.exc import OperationalError
 from dicom_io.errors import DicomIoError
 from worker.db import Database
 from worker.errors import TriageError
+from worker.level import require_current
 from worker.repository.audit import record_command
-from worker.schema import require_current
 from worker.service import utc_now
 from worker.settings import Settings
 

@@ -11,14 +11,12 @@ from typing import Annotated
 import typer
 
 from worker.certificates import require_certificates
-from worker.champion import put_shipped_model_in_place
 from worker.cli.common import ConfigOption, note_command, one_line_errors, open_database, stop_on_signals
 from worker.db import Database
 from worker.errors import ConfigurationError
+from worker.level import require_current
 from worker.observability import configure_logging
 from worker.queues import TRAIN, Queue
-from worker.schema import migrate as migrate_schema
-from worker.schema import require_current
 from worker.service import utc_now
 from worker.settings import Settings, load_settings
 from worker.supervisor import Child, Supervisor
@@ -107,6 +105,9 @@ def _require_database(settings: Settings) -> None:
 
 
 def _prepare_database(settings: Settings) -> None:
+    from worker.champion import put_shipped_model_in_place
+    from worker.schema import migrate as migrate_schema
+
     database = Database(settings.effective_database_url)
     migrate_schema(database)
     put_shipped_model_in_place(database, utc_now())

@@ -123,6 +123,27 @@ def test_an_object_that_is_there_is_not_written_again(spool: Spool, monkeypatch:
     assert path.stat().st_mtime > before.st_mtime
 
 
+def test_the_disk_is_asked_for_all_of_it_before_the_first_byte(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk on which the object does not fit is not written to, and nothing of it stays."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    calls = record_calls(monkeypatch)
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(SpoolError, match="No space left on device"):
+        spool.store(HASH, PARTS)
+    assert "write" not in [kind for kind, _ in calls]
+    assert files(spool) == []
+
+
+def test_a_file_is_no_longer_than_its_bytes(spool: Spool) -> None:
+    """Blocks are reserved for the parts exactly; a reader that goes to the end finds no zeros behind them."""
+    status = spool.store(HASH, PARTS).stat()
+    assert status.st_size == len(CONTENT)
+    assert status.st_blocks * 512 < len(CONTENT) + 2 * 4096
+
+
 def test_short_writes_are_carried_on(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that takes 1000 bytes at a time still gets all of them."""
     write = os.write
