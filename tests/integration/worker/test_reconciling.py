@@ -1,33 +1,29 @@
 """Reconciliation by hand: what a real PACS has and never came here is fetched into a real listener."""
 
-import threading
 from collections.abc import Callable, Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import Dataset
-from pynetdicom import evt
 from sqlalchemy import select, update
 
 from dicom_io.errors import (
     MoveDestinationUnknownError,
     OutOfResourcesError,
     PeerUnreachableError,
-    QueryRefusedError,
 )
 from dicom_io.scp import ReceivedObject, StorageSCP
 from dicom_io.scu import store
 from dicom_io.types import ApplicationEntity
-from tests.archives import DAY, OUR_TITLE, answer, archive, entity, fill, film, orthanc_that_sends_to
+from tests.archives import DAY, OUR_TITLE, entity, fill, film, orthanc_that_sends_to
 from tests.integration.worker.conftest import Clock
 from tests.servers.dcmqrscp import StartQueryRetrieveScp
 from tests.servers.orthanc import StartOrthanc
 from tests.servers.ports import LOOPBACK
 from worker.db import Database
 from worker.domain import ImageState
-from worker.errors import ConfigurationError, RunsAlreadyError
+from worker.errors import RunsAlreadyError
 from worker.intake import Intake
 from worker.reconciling.lease import Lease
 from worker.reconciling.run import Reconciler
@@ -194,13 +190,6 @@ def test_a_pacs_that_is_down_is_told(listening: Listening, free_port: Callable[[
             reconciler.reconcile([DAY], by="ada@host")
 
 
-@ONE_DATABASE
-def test_without_a_pacs_there_is_nobody_to_ask(service: BuildService) -> None:
-    """The setting that is missing is named."""
-    with pytest.raises(ConfigurationError, match=r"reconciliation\.pacs: not set"):
-        Reconciler(service(), lambda _received: None).reconcile([DAY], by="ada@host")
-
-
 def test_two_do_not_run_at_once(listening: Listening, archived: ApplicationEntity, clock: Clock) -> None:
     """The second is told to wait; it needs not wait for one that died, whose lease ends, or whose clock was ahead."""
     reconciler = listening.reconciler(archived)
@@ -238,67 +227,6 @@ def test_a_run_that_lost_its_lease_ends(
     with pytest.raises(RunsAlreadyError):
         Reconciler(service, take_over).reconcile([DAY], by="ada@host")
     assert len(arrived) == 1
-
-
-@ONE_DATABASE
-def test_no_more_than_so_many_studies_are_fetched_at_a_time(service: BuildService, database: Database) -> None:
-    """The PACS never serves more of our retrievals together than it was promised."""
-    together, most, gate = [0], [0], threading.Lock()
-
-    def find(event: evt.Event) -> Any:
-        level = event.identifier.QueryRetrieveLevel
-        if level == "STUDY":
-            yield from ((0xFF00, answer(StudyInstanceUID=f"2.25.{number}")) for number in range(6))
-        elif level == "SERIES":
-            yield 0xFF00, answer(SeriesInstanceUID="2.25.90", Modality="CR")
-        else:
-            yield 0xFF00, answer(SOPInstanceUID=f"{event.identifier.StudyInstanceUID}.1")
-        yield 0x0000, None
-
-    def get(_event: evt.Event) -> Iterator[Any]:
-        with gate:
-            together[0] += 1
-            most[0] = max(most[0], together[0])
-        both.wait()
-        with gate:
-            together[0] -= 1
-        yield 0
-
-    both = threading.Barrier(2, timeout=10)
-    with archive(find=find, get=get) as pacs:
-        peer = {"ae_title": pacs.ae_title, "host": pacs.host, "port": pacs.port}
-        section = {"pacs": peer, "fetch_by": "get", "at_a_time": 2}
-        said = Reconciler(service(reconciliation=section), lambda _received: None).reconcile([DAY], by="ada@host")
-    assert most == [2]
-    assert (said.studies, said.missing) == (6, 6)
-    assert {outcome.reason for outcome in said.details} != {None}
-
-
-@ONE_DATABASE
-def test_a_study_that_cannot_be_asked_for_is_unfinished(service: BuildService, database: Database) -> None:
-    """A PACS that fails at one study is not one that has nothing of it."""
-
-    def find(event: evt.Event) -> Any:
-        if event.identifier.QueryRetrieveLevel == "STUDY":
-            return [(0xFF00, answer(StudyInstanceUID="2.25.1")), (0x0000, None)]
-        return [(0xC000, None)]
-
-    with archive(find=find) as pacs:
-        peer = {"ae_title": pacs.ae_title, "host": pacs.host, "port": pacs.port}
-        reconciler = Reconciler(service(reconciliation={"pacs": peer}), lambda _received: None)
-        said = reconciler.reconcile([DAY], by="ada@host")
-        planned = reconciler.compare([DAY])
-    assert (said.unfinished, planned.unfinished) == (1, 1)
-    assert "0xC000" in str(said.details[0].reason)
-
-
-@ONE_DATABASE
-def test_a_query_that_is_refused_is_told(service: BuildService) -> None:
-    """What the PACS answered reaches the operator."""
-    with archive(find=lambda _event: [(0xA900, None)]) as pacs:
-        peer = {"ae_title": pacs.ae_title, "host": pacs.host, "port": pacs.port}
-        with pytest.raises(QueryRefusedError, match="0xA900"):
-            Reconciler(service(reconciliation={"pacs": peer}), lambda _received: None).compare([date(2026, 1, 2)])
 
 
 @ONE_DATABASE

@@ -25,6 +25,7 @@ TABLES = {
     "model_versions",
     "events",
     "commitments",
+    "reconciliations",
 }
 
 
