@@ -79,7 +79,8 @@ def archived(listening: Listening, dcmqrscp: StartQueryRetrieveScp) -> Applicati
 
 def _came_from(database: Database) -> dict[str, str]:
     with database.read() as session:
-        return dict(session.execute(select(Image.sop_instance_uid, Image.calling_ae_title)).tuples().all())
+        rows = session.execute(select(Image.sop_instance_uid, Image.calling_ae_title))
+        return {film: sender for film, sender in rows}  # noqa: C416 - rows are no pairs to mypy
 
 
 def _events(database: Database) -> list[tuple[str | None, dict[str, Any]]]:
@@ -117,8 +118,12 @@ def test_what_never_came_is_fetched(
 
     again = reconciler.reconcile([DAY], by="ada@host")
     assert (again.here, again.fetched) == (6, 0)
+    with database.read() as session:
+        received = session.scalars(select(Event.detail).where(Event.kind == "image-received")).all()
+    assert [detail["receipt"] for detail in received] == ["new"] * 6  # what was here did not come again
 
 
+@ONE_DATABASE
 def test_what_was_purged_or_superseded_is_not_fetched_again(
     listening: Listening, archived: ApplicationEntity, database: Database, clock: Clock, tmp_path: Path
 ) -> None:

@@ -75,6 +75,7 @@ def _nights(database: Database) -> list[dict[str, Any]]:
         return list(session.scalars(kind.order_by(Event.id)))
 
 
+@ONE_DATABASE
 def test_once_a_night_inside_the_window(
     nightly: Callable[..., NightlyRun], pacs: ApplicationEntity, database: Database, clock: Clock, tmp_path: Path
 ) -> None:
@@ -124,6 +125,7 @@ def test_a_run_that_is_killed_in_the_middle_is_gone_on_with(
     assert (said.fetched, said.here, _here(database)) == (3, 1, 4)  # the one it died with was not told as fetched
 
 
+@ONE_DATABASE
 def test_work_is_done_in_pieces(
     nightly: Callable[..., NightlyRun], pacs: ApplicationEntity, database: Database, clock: Clock, tmp_path: Path
 ) -> None:
