@@ -280,10 +280,7 @@ class Commitment(Claimable, Base):
 
 
 class Reconciliation(Base):
-    """The asking of a PACS what never came here: who is at it, and how far the run of the night is.
-
-    `night` is the day on which the window opened; `studies` holds by UID what became of each of its studies so far.
-    """
+    """The asking of a PACS what never came: who is at it, and what became of the studies of its last `night` so far."""
 
     __tablename__ = "reconciliations"
 
