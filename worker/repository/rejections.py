@@ -57,7 +57,7 @@ def _reject(
     before = newest_header(session, study.id)
     open_to_it = or_(Image.rejection.is_(None), Image.rejection.not_in([*WRONG_PATIENT, rejection]))
     named = update(Image).where(Image.study_id == study.id, Image.sop_instance_uid.in_(list(uids)), open_to_it)
-    changed = sorted(session.scalars(named.values(rejection=rejection).returning(Image.sop_instance_uid)).all())
+    changed = sorted(set(session.scalars(named.values(rejection=rejection).returning(Image.sop_instance_uid))))
     if not changed:
         return 0
     study.revision += 1
