@@ -214,14 +214,11 @@ class RejectedInstance(Base):
 
     __tablename__ = "rejected_instances"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    note_sop_instance_uid: Mapped[str] = mapped_column(UID)
-    study_instance_uid: Mapped[str] = mapped_column(UID)
-    sop_instance_uid: Mapped[str] = mapped_column(UID)
+    sop_instance_uid: Mapped[str] = mapped_column(UID, primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(UID, primary_key=True)
+    note_sop_instance_uid: Mapped[str] = mapped_column(UID, primary_key=True)
     code: Mapped[str] = mapped_column(Code)
     received_at: Mapped[datetime]
-
-    __table_args__ = (UniqueConstraint("sop_instance_uid", "study_instance_uid", "note_sop_instance_uid"),)
 
 
 class Delivery(Claimable, Base):

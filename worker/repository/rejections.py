@@ -29,7 +29,7 @@ def record_rejection(session: Session, note: RejectionNote, reference: SOPInstan
     for rejected in sorted(note.objects, key=astuple):  # in one order, as two listeners may take the same note
         statement = insert_if_absent(session, RejectedInstance)
         values = _row(rejected, note, note_uid, now)
-        if session.scalar(statement.values(**values).returning(RejectedInstance.id)) is not None:
+        if session.scalar(statement.values(**values).returning(RejectedInstance.code)) is not None:
             by_study[rejected.study_instance_uid].append(rejected.sop_instance_uid)
     known = select(Study).where(Study.study_instance_uid.in_(by_study)).order_by(Study.id).with_for_update()
     images = sum(
