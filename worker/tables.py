@@ -211,28 +211,19 @@ class Result(Base):
 
 
 class RejectedInstance(Base):
-    """An object that a rejection note names, whether it came here or not: the note may come first.
-
-    `code` is the note's title (PS3.16 CID 7010).
-    """
+    """An object that a rejection note of the title `code` (PS3.16 CID 7010) names; the note may come first."""
 
     __tablename__ = "rejected_instances"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    note_sop_instance_uid: Mapped[str] = mapped_column(UID)
-    study_instance_uid: Mapped[str] = mapped_column(UID)
-    sop_instance_uid: Mapped[str] = mapped_column(UID)
+    sop_instance_uid: Mapped[str] = mapped_column(UID, primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(UID, primary_key=True)
+    note_sop_instance_uid: Mapped[str] = mapped_column(UID, primary_key=True)
     code: Mapped[str] = mapped_column(Code)
     received_at: Mapped[datetime]
 
-    __table_args__ = (UniqueConstraint("sop_instance_uid", "study_instance_uid", "note_sop_instance_uid"),)
-
 
 class Delivery(Claimable, Base):
-    """The outbox: one row per result and destination.
-
-    `corrections` is the study's number of corrections when the result was last sent: it tells the name of the object.
-    """
+    """The outbox: one row per result and destination; `corrections` are the study's when it was last sent."""
 
     __tablename__ = "deliveries"
 

@@ -75,14 +75,12 @@ def _create_commitments() -> None:
 def _create_rejected_instances() -> None:
     op.create_table(
         "rejected_instances",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("note_sop_instance_uid", sa.String(length=64), nullable=False),
-        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
         sa.Column("sop_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("note_sop_instance_uid", sa.String(length=64), nullable=False),
         sa.Column("code", sa.String(length=32), nullable=False),
         sa.Column("received_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("sop_instance_uid", "study_instance_uid", "note_sop_instance_uid"),
+        sa.PrimaryKeyConstraint("sop_instance_uid", "study_instance_uid", "note_sop_instance_uid"),
     )
 
 
