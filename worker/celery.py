@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 
 from worker import embedded_broker
 from worker.observability import configure_logging
+from worker.private_files import keep_files_private
 from worker.queues import SWEEP, TRAIN, Queue, task_name
 from worker.settings import Settings, load_settings
 
@@ -38,6 +39,7 @@ def process_settings() -> Settings:
 def celery_settings() -> dict[str, Any]:
     """Return Celery's configuration; JSON only, no results, no remote control."""
     settings = process_settings()
+    keep_files_private()
     return {
         **_broker(settings),
         "accept_content": ["json"],

@@ -23,6 +23,7 @@ class Scale:
         callers: associations at once.
         malformed: mutated conversations; CHAOS_PDUS.
         clock_steps: times the clock is set back an hour.
+        workers: killed before the clock is set back; one that scores takes seconds to start.
         broker_files: times foreign files are left in the broker's folder.
         objects: pushed at most by one load loop.
         seconds: that one load loop takes at most; CHAOS_SECONDS.
@@ -40,6 +41,7 @@ class Scale:
     callers: int
     malformed: int
     clock_steps: int
+    workers: tuple[str, ...]
     broker_files: int
     objects: int
     seconds: float
@@ -61,6 +63,7 @@ class Scale:
                 callers=64,
                 malformed=_number("CHAOS_PDUS", 10_000),
                 clock_steps=5,
+                workers=("prepare", "score", "deliver"),
                 broker_files=20,
                 objects=20_000,
                 seconds=_number("CHAOS_SECONDS", 3600),
@@ -78,6 +81,7 @@ class Scale:
             callers=64,
             malformed=300,
             clock_steps=1,
+            workers=("prepare", "deliver"),
             broker_files=1,
             objects=40,
             seconds=60,

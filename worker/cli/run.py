@@ -10,6 +10,7 @@ from worker.cli.common import ConfigOption, one_line_errors, stop_on_signals
 from worker.db import Database
 from worker.errors import ConfigurationError
 from worker.observability import configure_logging
+from worker.private_files import keep_files_private
 from worker.queues import TRAIN, Queue
 from worker.schema import migrate as migrate_schema
 from worker.service import utc_now
@@ -62,6 +63,7 @@ def _only_one(settings: Settings) -> Iterator[None]:
 
 
 def _make_data_dir(settings: Settings) -> None:
+    keep_files_private()
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
