@@ -1,4 +1,4 @@
-"""Services to ill-treat, and the table of what came of it. The short form is part of `make test`, `make chaos` the long."""
+"""Services to ill-treat, and the table of what came of it. A short form is part of `make test`."""
 
 import random
 import sys

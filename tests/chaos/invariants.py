@@ -77,8 +77,8 @@ def take_stock(service: ChaosService, ledger: Ledger) -> Tally:
         concluded=_count_concluded(service, pushed),
         delivered=len(said.keys() & written.keys()),
         duplicates=tuple(_doubled(service, said, written)),
-        lost=tuple([*_unscreened(service, ledger), *_undelivered(service, said, written)]),
-        half_stored=tuple([*broken_files(service), *rows_without_file(service, pushed)]),
+        lost=(*_unscreened(service, ledger), *_undelivered(service, said, written)),
+        half_stored=(*broken_files(service), *rows_without_file(service, pushed)),
     )
 
 
@@ -126,7 +126,9 @@ def _written(service: ChaosService) -> dict[str, dict[str, Any]]:
 def _doubled(
     service: ChaosService, said: dict[str, dict[str, Any]], written: dict[str, dict[str, Any]]
 ) -> Iterator[str]:
-    stages = Counter((row.study_instance_uid, row.revision, row.model_version_id, row.stage) for row in _results(service))
+    stages = Counter(
+        (row.study_instance_uid, row.revision, row.model_version_id, row.stage) for row in _results(service)
+    )
     yield from (f"result {key}" for key, count in stages.items() if count > 1)
     flags = Counter((f["study_instance_uid"], f["revision"], f["complete"]) for f in written.values() if f["complete"])
     yield from (f"flag {key}" for key, count in flags.items() if count > 1)

@@ -118,18 +118,12 @@ class Pusher:
 
     def _run(self) -> None:
         end = time.monotonic() + self.seconds
-        with contextlib.ExitStack() as told:
-            told.push(self._remember)
+        try:
             while not self._enough.is_set() and self.ledger.pushed < self.most and time.monotonic() < end:
                 self._push_some()
                 self._enough.wait(self.pause)
-
-    def _remember(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        if error is not None:
-            self._fault.append(error)
-        return True
+        except BaseException as fault:  # noqa: BLE001 - raised again at the end of the block, in the thread of the test
+            self._fault.append(fault)
 
     def _push_some(self) -> None:
         batch = [film for _ in range(self.dice.randint(1, 2)) for film in self._study()]

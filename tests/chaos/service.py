@@ -26,7 +26,12 @@ from worker.settings import CONFIG_VARIABLE, Settings
 START_SECONDS = 120.0
 AE_TITLE = "CXRTRIAGE"
 LEASE_SECONDS = 5.0  # of work that a killed worker held
-_SAYS = {"listener": "listening", "prepare": "ready.", "score": "model-loaded", "deliver": "ready."}  # once it is at work
+_SAYS = {
+    "listener": "listening",
+    "prepare": "ready.",
+    "score": "model-loaded",
+    "deliver": "ready.",
+}  # once it is at work
 
 
 @dataclass

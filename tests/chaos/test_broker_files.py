@@ -16,7 +16,7 @@ from tests.servers.ports import wait_until
 QUEUES = ("prepare", "score", "deliver")
 
 
-def test_workers_outlive_whatever_lies_in_the_broker_s_folders(  # noqa: PLR0917 - fixtures
+def test_workers_outlive_whatever_lies_in_the_broker_s_folders(
     embedded: ChaosService, films: Films, scale: Scale, dice: random.Random, report: Report
 ) -> None:
     """No process ends, what is no message is set aside, messages that were lost are made up for by the sweep."""

@@ -14,7 +14,7 @@ from tests.chaos.scale import Scale
 LONGEST_OUTAGE_SECONDS = 2.0
 
 
-def test_every_promise_is_kept_when_redis_loses_its_memory(  # noqa: PLR0917 - fixtures
+def test_every_promise_is_kept_when_redis_loses_its_memory(
     production: Production, films: Films, scale: Scale, dice: random.Random, report: Report, progress: Progress
 ) -> None:
     """Wake-ups are lost and studies only later: the sweep finds in SQL what no message tells of."""

@@ -32,7 +32,7 @@ def clock(tmp_path: Path) -> SteppedClock:
     return clock
 
 
-def test_nothing_is_stuck_and_nothing_said_twice_when_the_clock_is_set_back(  # noqa: PLR0917 - fixtures
+def test_nothing_is_stuck_and_nothing_said_twice_when_the_clock_is_set_back(
     start_chaos: StartChaos, clock: SteppedClock, films: Films, scale: Scale, report: Report, progress: Progress
 ) -> None:
     """A lease that a dead worker wrote before the step counts as over, and the sweep goes on."""

@@ -11,7 +11,7 @@ from dataclasses import asdict
 import pytest
 
 from dicom_io.phantom import phantom_dataset
-from tests.chaos.conftest import Progress, StartChaos
+from tests.chaos.conftest import StartChaos
 from tests.chaos.films import Film, Films
 from tests.chaos.footprint import Footprint
 from tests.chaos.invariants import broken_files, every_study, rows_without_file
@@ -49,7 +49,7 @@ def conversation(listening: ChaosService, tmp_path_factory: pytest.TempPathFacto
     return said
 
 
-def test_malformed_pdus_leave_nothing_behind(  # noqa: PLR0917 - fixtures
+def test_malformed_pdus_leave_nothing_behind(
     listening: ChaosService, conversation: bytes, films: Films, scale: Scale, dice: random.Random, report: Report
 ) -> None:
     """The process lives, takes good objects all the while, and holds no more than before."""
@@ -78,9 +78,7 @@ def test_aborts_and_half_open_sockets_leave_nothing_behind(
             row.rounds += scale.callers
 
 
-def test_a_crowd_is_answered_to_the_last(
-    listening: ChaosService, films: Films, scale: Scale, report: Report
-) -> None:
+def test_a_crowd_is_answered_to_the_last(listening: ChaosService, films: Films, scale: Scale, report: Report) -> None:
     """So many callers at once as are let in: each stores its film."""
     ledger = Ledger()
     fault = f"{scale.callers} callers at once"
@@ -123,12 +121,13 @@ def require_service(service: ChaosService, film: Film) -> None:
 
 def talk(service: ChaosService, said: bytes) -> None:
     """Say something and listen until the service hangs up, or for a while."""
-    with socket.create_connection((service.listener.host, service.port), timeout=LONGEST_TALK_SECONDS) as line:
-        with contextlib.suppress(OSError):  # the service may hang up in the middle
-            line.sendall(said)
-            line.shutdown(socket.SHUT_WR)
-            while line.recv(1 << 16):
-                pass
+    address = (service.listener.host, service.port)
+    # The service may hang up in the middle.
+    with contextlib.suppress(OSError), socket.create_connection(address, timeout=LONGEST_TALK_SECONDS) as line:
+        line.sendall(said)
+        line.shutdown(socket.SHUT_WR)
+        while line.recv(1 << 16):
+            pass
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from tests.servers.ports import wait_until
 CHECKPOINT = 20  # kills between two looks at everything
 
 
-def test_every_promise_is_kept_whatever_is_killed_when(  # noqa: PLR0917 - fixtures
+def test_every_promise_is_kept_whatever_is_killed_when(
     embedded: ChaosService, films: Films, scale: Scale, dice: random.Random, report: Report, progress: Progress
 ) -> None:
     """What was answered 0x0000 is concluded and delivered exactly once; nothing else is there by halves."""

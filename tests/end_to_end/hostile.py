@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.dataelem import RawDataElement
 from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
 from dicom_io.phantom import phantom_dataset
