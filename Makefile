@@ -29,7 +29,7 @@ demo: $(INSTALLED)  ## run the main job on drawn films, or on yours: make demo D
 test: $(INSTALLED)  ## set up what is missing, Debian packages of real peers included, and pass every check
 	.ci/install-debian-packages
 	$(MAKE) --no-print-directory lint
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 nightly: $(INSTALLED)  ## pass the long checks that `make test` leaves out
 	$(BIN)/pytest -m nightly $(PYTEST_ARGS)
@@ -51,9 +51,10 @@ secrets: $(INSTALLED)  ## look for passwords and keys in tracked files (offline)
 audit: $(INSTALLED)  ## look for known vulnerabilities in the installed packages (asks the network)
 	$(BIN)/pip-audit --skip-editable
 
-bench: $(INSTALLED)  ## measure preparation, per transfer syntax, against the usual way, and the time to a flag
+bench: $(INSTALLED)  ## measure preparation, per transfer syntax, against the usual way, the time to a flag, and the intake beside DCMTK's and Orthanc's
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.bench_latency
+	$(BIN)/python -m tests.benchmarks.bench_intake
 
 docs: $(INSTALLED)  ## write the tables of the documents from the code
 	$(BIN)/python -m tests.reference

@@ -3,11 +3,13 @@
 import io
 from dataclasses import dataclass
 
+from pydicom import Dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from dicom_io.errors import MissingAttributeError
 from dicom_io.identity import sop_instance_reference
 from dicom_io.part10 import inflate, read_data_set, settle, tolerant
+from dicom_io.report import MANUFACTURER
 from dicom_io.types import SOPInstanceReference
 
 _KEYWORDS = (
@@ -15,6 +17,8 @@ _KEYWORDS = (
     "SOPClassUID",
     "SOPInstanceUID",
     "AccessionNumber",
+    "Manufacturer",
+    "ManufacturerModelName",
     "StudyInstanceUID",
     "SeriesInstanceUID",
 )
@@ -25,10 +29,16 @@ _UNNAMED_WITHOUT_PIXELS = ("1.2.840.10008.5.1.4.1.1.9.100.1", "1.2.840.10008.5.1
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """Who an object is. The accession number is None where the object has none."""
+    """Who an object is.
+
+    Attributes:
+        accession_number: None where the object has none.
+        made_here: whether it is one of our own that comes back.
+    """
 
     reference: SOPInstanceReference
     accession_number: str | None
+    made_here: bool = False
 
 
 def identify(data_set: memoryview, transfer_syntax_uid: str) -> Identification:
@@ -51,9 +61,16 @@ def identify(data_set: memoryview, transfer_syntax_uid: str) -> Identification:
         if len(uid) > _MAX_UID or not uid.isascii() or not uid.isprintable():
             raise MissingAttributeError("A UID is longer than 64 characters or not ASCII; have the sender repair it.")
     with tolerant():
-        accession_number = str(header.get("AccessionNumber") or "")
-    printable = "".join(filter(str.isprintable, accession_number)).strip()  # PostgreSQL takes no NUL in a text
-    return Identification(reference, printable[:64] or None)
+        makers = {str(header.get(keyword) or "").strip() for keyword in ("Manufacturer", "ManufacturerModelName")}
+    return Identification(reference, accession_number(header), made_here=makers == {MANUFACTURER})
+
+
+def accession_number(header: Dataset) -> str | None:
+    """Return the accession number as a text that every database takes, at most 64 characters; None without one."""
+    with tolerant():
+        text = str(header.get("AccessionNumber") or "")
+    printable = "".join(filter(str.isprintable, text)).strip()  # PostgreSQL takes no NUL in a text
+    return printable[:64] or None
 
 
 def carries_pixels(sop_class_uid: str) -> bool:

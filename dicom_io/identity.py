@@ -62,11 +62,42 @@ def file_meta(head: bytes | memoryview) -> FileMeta:
     return FileMeta(position, syntax)
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What identifies the content of a file, and how it is encoded.
+
+    Attributes:
+        sha256: see `content_sha256`.
+        length: bytes that it is the hash of.
+        transfer_syntax_uid: None where the file does not say.
+    """
+
+    sha256: str
+    length: int
+    transfer_syntax_uid: str | None
+
+
+def read_content(path: Path) -> Content:
+    """Read a file in pieces and say what it holds.
+
+    Args:
+        path: a DICOM, PNG or JPEG file of any size.
+
+    Raises:
+        TruncatedDataError: if the file ends inside its file meta information.
+    """
+    with path.open("rb") as file:
+        meta = file_meta(file.read(_HEAD_BYTES))
+        file.seek(meta.length)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return Content(sha256, file.tell() - meta.length, meta.transfer_syntax_uid)
+
+
 def content_sha256(path: Path) -> str:
     """Hash what the object says, whatever file it lies in.
 
     Args:
-        path: a DICOM, PNG or JPEG file of any size; it is read in pieces.
+        path: see `read_content`.
 
     Returns:
         SHA-256, 64 hex digits: of the data set without preamble and file meta for DICOM, which is what a C-STORE
@@ -75,9 +106,7 @@ def content_sha256(path: Path) -> str:
     Raises:
         TruncatedDataError: if the file ends inside its file meta information.
     """
-    with path.open("rb") as file:
-        file.seek(file_meta(file.read(_HEAD_BYTES)).length)
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return read_content(path).sha256
 
 
 def sop_instance_reference(header: Dataset) -> SOPInstanceReference:

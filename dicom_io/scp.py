@@ -5,18 +5,23 @@ failure status that tells the sender whether trying again can help (PS3.4 B.2.3)
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dsutils import encode_file_meta
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
-from dicom_io.errors import DicomIoError, ImageError, SOPMismatchError
+from dicom_io.acceptor import Acceptor
+from dicom_io.access import EVERYBODY, UNOBSERVED, USUAL, Access, Limits, Observer
+from dicom_io.commitment import COMMITMENT_SYNTAXES, Commit, handle_action
+from dicom_io.errors import DicomIoError, ImageError, OversizedImageError, SOPMismatchError
 from dicom_io.identification import Identification, identify
+from dicom_io.messages import BoundedDataSet
+from dicom_io.tls import server_context
 from dicom_io.transfer_syntaxes import ACCEPTED
 from dicom_io.types import ApplicationEntity
 
@@ -24,10 +29,6 @@ SUCCESS = 0x0000
 OUT_OF_RESOURCES = 0xA700
 DATA_SET_DOES_NOT_MATCH_SOP_CLASS = 0xA900
 CANNOT_UNDERSTAND = 0xC000
-
-MAXIMUM_ASSOCIATIONS = 64
-UNLIMITED_PDU = 0  # PS3.8 D.1: a 10 MB film in one PDU is received faster than in 600
-NETWORK_TIMEOUT_SECONDS = 60
 
 _log = structlog.get_logger()
 
@@ -59,23 +60,50 @@ class StorageSCP:
     """Listens for C-ECHO and C-STORE until the block ends.
 
     Args:
-        address: own AE title, address and port; port 0 takes a free one.
+        address: own AE title, address and port, and TLS; port 0 takes a free one.
         receive: takes responsibility for an object, or raises a DicomIoError.
-        allowed_callers: calling AE titles that are let in; empty: all. Others are rejected at association.
+        access: who is let in; others are turned away at the connection or the association.
+        limits: on associations, sizes and times.
+        observer: is told of every answer and of every connection that was turned away.
+        commit: takes a storage commitment request, or raises as `handle_action` says; None: the class is refused.
+        share_port: let other processes listen on the same port.
 
     Raises:
         OSError: if the address cannot be bound.
+        TlsFilesError: if certificate or key cannot be used.
     """
 
-    def __init__(self, address: ApplicationEntity, receive: Receive, *, allowed_callers: Sequence[str] = ()) -> None:
-        self._entity = _application_entity(address.ae_title, allowed_callers)
-        handlers = [(evt.EVT_CONN_OPEN, _limit_silence), (evt.EVT_C_STORE, _handle_store, [receive])]
-        self._server = self._entity.start_server((address.host, address.port), block=False, evt_handlers=handlers)
+    def __init__(
+        self,
+        address: ApplicationEntity,
+        receive: Receive,
+        *,
+        access: Access = EVERYBODY,
+        limits: Limits = USUAL,
+        observer: Observer = UNOBSERVED,
+        commit: Commit | None = None,
+        share_port: bool = False,
+    ) -> None:
+        entity = _application_entity(address.ae_title)
+        handlers: list[Any] = [(evt.EVT_C_STORE, handle_store, [receive, observer])]
+        if commit is not None:
+            entity.add_supported_context(StorageCommitmentPushModel, COMMITMENT_SYNTAXES)
+            handlers.append((evt.EVT_N_ACTION, handle_action, [commit]))
+        self._acceptor = Acceptor(
+            entity,
+            (address.host, address.port),
+            handlers,
+            access=access,
+            limits=limits,
+            observer=observer,
+            tls=None if address.tls is None else server_context(address.tls),
+            share_port=share_port,
+        )
 
     @property
     def port(self) -> int:
         """The TCP port that is listened on."""
-        return int(self._server.socket.getsockname()[1])
+        return int(self._acceptor.socket.getsockname()[1])
 
     def __enter__(self) -> Self:
         return self
@@ -83,29 +111,27 @@ class StorageSCP:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._entity.shutdown()
+        self._acceptor.stop()
 
 
-def _application_entity(ae_title: str, allowed_callers: Sequence[str]) -> AE:
+def _application_entity(ae_title: str) -> AE:
     entity = AE(ae_title=ae_title)
-    entity.maximum_pdu_size = UNLIMITED_PDU
-    entity.maximum_associations = MAXIMUM_ASSOCIATIONS
-    entity.network_timeout = NETWORK_TIMEOUT_SECONDS
-    entity.require_calling_aet = list(allowed_callers)
     entity.add_supported_context(Verification)
     for context in AllStoragePresentationContexts:
         entity.add_supported_context(context.abstract_syntax, list(ACCEPTED))
     return entity
 
 
-def _limit_silence(event: evt.Event) -> None:
-    # pynetdicom waits without end for the rest of a PDU; every line that breaks inside one would keep an association.
-    event.assoc.dul.socket.socket.settimeout(NETWORK_TIMEOUT_SECONDS)
+def handle_store(event: evt.Event, receive: Receive, observer: Observer = UNOBSERVED) -> int:
+    """Answer a C-STORE request; on an association that we opened, the sender is the one we called (C-GET)."""
+    status = _answer(event, receive)
+    observer.answered(status)
+    return status
 
 
-def _handle_store(event: evt.Event, receive: Receive) -> int:
+def _answer(event: evt.Event, receive: Receive) -> int:
     log = _log.bind(
-        calling_ae_title=event.assoc.requestor.ae_title, sop_instance_uid=str(event.request.AffectedSOPInstanceUID)
+        calling_ae_title=event.assoc.remote["ae_title"], sop_instance_uid=str(event.request.AffectedSOPInstanceUID)
     )
     try:
         received = _received(event)
@@ -123,6 +149,8 @@ def _handle_store(event: evt.Event, receive: Receive) -> int:
 
 
 def _received(event: evt.Event) -> ReceivedObject:
+    if isinstance(event.request.DataSet, BoundedDataSet) and event.request.DataSet.overflowed:
+        raise OversizedImageError("The object is larger than listener.max_object_bytes; raise that, or do not send it.")
     data_set = event.request.DataSet.getbuffer()
     syntax = str(event.context.transfer_syntax)
     identification = identify(data_set, syntax)
@@ -130,7 +158,7 @@ def _received(event: evt.Event) -> ReceivedObject:
     return ReceivedObject(
         identification=identification,
         transfer_syntax_uid=syntax,
-        calling_ae_title=event.assoc.requestor.ae_title,
+        calling_ae_title=event.assoc.remote["ae_title"],
         priority=int(event.request.Priority),
         file_head=b"\0" * 128 + b"DICM" + encode_file_meta(event.file_meta),
         data_set=data_set,

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,30 @@ class SOPInstanceReference:
 
 
 @dataclass(frozen=True, slots=True)
+class TransportSecurity:
+    """The files of DICOM TLS (PS3.15 B.12).
+
+    Attributes:
+        certificate: PEM file of our own certificate, with its chain.
+        key: PEM file of its private key.
+        authorities: PEM file of whom we trust; None: a listener takes every caller, a call asks the operating system's.
+        host_checked: whether a called peer's certificate must name its host.
+    """
+
+    certificate: Path
+    key: Path
+    authorities: Path | None = None
+    host_checked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ApplicationEntity:
-    """A DICOM peer: AE title (at most 16 characters), host name or address, TCP port."""
+    """A DICOM peer: AE title (at most 16 characters), host name or address, TCP port; `tls` None is plain TCP."""
 
     ae_title: str
     host: str
     port: int
+    tls: TransportSecurity | None = None
 
 
 @dataclass(frozen=True, eq=False)

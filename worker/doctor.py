@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
@@ -61,8 +61,7 @@ class Doctor:
         yield _attempt("way through", self._way_through)
         for destination in self.service.settings.effective_destinations:
             if isinstance(destination, DicomDestination):
-                peer = ApplicationEntity(destination.ae_title, destination.host, destination.port)
-                yield _attempt(f"destination {destination.name}", partial(self._echo, peer))
+                yield _attempt(f"destination {destination.name}", partial(self._echo, destination.peer))
 
     def _model(self) -> str:
         card = find_champion(self.service).card
@@ -141,8 +140,12 @@ class Doctor:
 
     def _own_entity(self) -> ApplicationEntity:
         listener = self.service.settings.listener
+        own = listener.entity
         host = "127.0.0.1" if listener.host == "0.0.0.0" else listener.host  # noqa: S104 - compared, not bound
-        return ApplicationEntity(listener.ae_title, host, listener.port)
+        if own.tls is None:
+            return replace(own, host=host)
+        # Only the listener holds its own certificate, whatever host that names.
+        return replace(own, host=host, tls=replace(own.tls, authorities=own.tls.certificate, host_checked=False))
 
 
 def _attempt(name: str, attempt: Callable[[], str]) -> Finding:

@@ -1,37 +1,88 @@
 """The DICOM listener as a process; knows no torch and decodes no pixels."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import structlog
 
+from dicom_io.errors import TlsFilesError
 from dicom_io.scp import StorageSCP
-from dicom_io.types import ApplicationEntity
+from dicom_io.shared_port import reserve
 from worker.bootstrap import build_service
 from worker.celery import wake
+from worker.committing import CommitmentDesk
 from worker.errors import ConfigurationError
 from worker.intake import Intake
+from worker.metrics import counting, expose
+from worker.sections import ListenerSettings
+from worker.service import Service
 from worker.settings import Settings
 
 _log = structlog.get_logger()
 
 
-def listen(settings: Settings, stop: threading.Event) -> None:
+def listen(settings: Settings, stop: threading.Event, *, number: int | None = None) -> None:
     """Receive objects until `stop` is set.
 
+    Args:
+        settings: of the service.
+        stop: ends it.
+        number: of this process, from 0, among several that share the port which `reserve_port` holds; None: the only
+            one.
+
     Raises:
-        ConfigurationError: if the address cannot be bound or the database is of another level.
+        ConfigurationError: if an address cannot be bound, a TLS file cannot be used, or the database is of another
+            level.
     """
     listener = settings.listener
     service = build_service(settings, wake)
-    address = ApplicationEntity(listener.ae_title, listener.host, listener.port)
-    try:
-        scp = StorageSCP(address, Intake(service).receive, allowed_callers=listener.allowed_callers)
-    except OSError as error:
-        raise ConfigurationError(
-            f"listener: cannot listen on {listener.host}:{listener.port}: {error.strerror}; "
-            "free the port, or change listener.host and listener.port"
-        ) from error
-    with scp:
-        _log.info("listening", ae_title=listener.ae_title, host=listener.host, port=scp.port)
+    if listener.metrics_port is not None:
+        expose(listener.metrics_port + (number or 0))
+    with _provider(listener, service, share_port=number is not None) as scp:
+        _log.info(
+            "listening", ae_title=listener.ae_title, host=listener.host, port=scp.port, tls=listener.tls is not None
+        )
         stop.wait()
     service.database.dispose()
+
+
+@contextmanager
+def reserve_port(listener: ListenerSettings) -> Iterator[None]:
+    """Hold the port for the listener processes that share it, so that no second service gets a share.
+
+    Raises:
+        ConfigurationError: if somebody else has it.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(reserve(listener.host, listener.port))
+        except OSError as error:
+            raise _cannot_listen(listener, error) from error
+        yield
+
+
+def _provider(listener: ListenerSettings, service: Service, *, share_port: bool) -> StorageSCP:
+    receive = Intake(service).receive
+    commit = CommitmentDesk(service).take if service.settings.storage_commitment.enabled else None
+    try:
+        return StorageSCP(
+            listener.entity,
+            receive,
+            access=listener.access,
+            limits=listener.limits,
+            observer=counting(),
+            commit=commit,
+            share_port=share_port,
+        )
+    except TlsFilesError as error:
+        raise ConfigurationError(f"listener.tls: {error}") from error
+    except OSError as error:
+        raise _cannot_listen(listener, error) from error
+
+
+def _cannot_listen(listener: ListenerSettings, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"listener: cannot listen on {listener.host}:{listener.port}: {error.strerror}; "
+        "free the port, or change listener.host and listener.port"
+    )

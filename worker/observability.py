@@ -12,7 +12,7 @@ from worker.settings import Settings
 _QUIET = {
     "alembic": logging.WARNING,
     "highdicom": logging.WARNING,
-    "pynetdicom": logging.ERROR,
+    "pynetdicom": logging.CRITICAL,  # tracebacks for whatever a peer sends; the door says one line of its own
     "pydicom": logging.ERROR,
     "celery.app.trace": logging.WARNING,
     "celery.beat": logging.WARNING,

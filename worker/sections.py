@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dicom_io.access import Access, Limits
+from dicom_io.types import ApplicationEntity, TransportSecurity
 from worker.model.site import SITE_PATTERN
 
 # PS3.5 Table 6.2-1, AE: printable ASCII without backslash, not only spaces.
@@ -25,8 +27,20 @@ class TlsSettings(_Section):
     key: Path = Field(description="PEM file of its private key, readable by this account only.")
     authorities: Path | None = Field(
         default=None,
-        description="PEM file of the authorities that a peer's certificate comes from; empty: any peer.",
+        description=(
+            "PEM file of the authorities that a peer's certificate must come from; empty: the listener takes every "
+            "caller, a destination is checked against the operating system's authorities."
+        ),
     )
+
+    @property
+    def security(self) -> TransportSecurity:
+        """The same in the words of dicom_io."""
+        return TransportSecurity(self.certificate, self.key, self.authorities)
+
+
+def _security(tls: TlsSettings | None) -> TransportSecurity | None:
+    return None if tls is None else tls.security
 
 
 class ListenerSettings(_Section):
@@ -53,6 +67,32 @@ class ListenerSettings(_Section):
         default=3600, gt=0, description="An association that lasts this long is ended, whatever it does."
     )
     tls: TlsSettings | None = Field(default=None, description="DICOM TLS; empty: plain TCP.")
+    metrics_port: Port | None = Field(
+        default=None,
+        description="Port for Prometheus, at 127.0.0.1; process k of several takes this + k; empty: none.",
+    )
+
+    @property
+    def access(self) -> Access:
+        """Who is let in."""
+        called = self.ae_title if self.require_called_ae_title else None
+        return Access(self.allowed_callers, self.allowed_networks, called)
+
+    @property
+    def limits(self) -> Limits:
+        """How much of it."""
+        return Limits(
+            associations=self.max_associations,
+            pdu_bytes=self.max_pdu_bytes,
+            object_bytes=self.max_object_bytes,
+            idle_seconds=self.idle_seconds,
+            association_seconds=self.association_seconds,
+        )
+
+    @property
+    def entity(self) -> ApplicationEntity:
+        """The listener as an application entity, at the address it binds."""
+        return ApplicationEntity(self.ae_title, self.host, self.port, _security(self.tls))
 
 
 class FolderDestination(_Section):
@@ -73,6 +113,11 @@ class DicomDestination(_Section):
     port: Port = Field(description="TCP port of the peer.")
     timeout_seconds: float = Field(default=30, gt=0, description="Longest wait for each answer of the peer.")
     tls: TlsSettings | None = Field(default=None, description="DICOM TLS towards the peer; empty: plain TCP.")
+
+    @property
+    def peer(self) -> ApplicationEntity:
+        """Whom to call."""
+        return ApplicationEntity(self.ae_title, self.host, self.port, _security(self.tls))
 
 
 class RetrainingSettings(_Section):

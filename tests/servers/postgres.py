@@ -79,6 +79,7 @@ class Cluster:
     folder: Path
     port: int
     user: str | None
+    durable: bool
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[tuple[PostgresServer, subprocess.Popen[bytes]]]:
@@ -86,14 +87,18 @@ class Cluster:
         program = require_program("postgres", PACKAGE, folder=_newest_programs())
         server, folder = PostgresServer(port=self.port), str(self.folder)
         command = [program, "-D", f"{folder}/data", "-h", LOOPBACK, "-p", str(self.port), "-k", folder]
-        options = [part for option in DURABILITY_OFF for part in ("-c", option)]
+        options = [part for option in (() if self.durable else DURABILITY_OFF) for part in ("-c", option)]
         with running([*command, *options], ready=server.is_ready, log=self.folder / "log", user=self.user) as process:
             yield server, process
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[Cluster]:
-    """Make an empty cluster in a temporary folder; as root, under the account that Debian's package made for it."""
+def cluster(*, durable: bool = False) -> Iterator[Cluster]:
+    """Make an empty cluster in a temporary folder; as root, under the account that Debian's package made for it.
+
+    Args:
+        durable: as in production; else a power cut loses what was committed, and tests take less time.
+    """
     initdb = require_program("initdb", PACKAGE, folder=_newest_programs())
     user = "postgres" if os.geteuid() == 0 else None
     # Not pytest's own temporary folder: another account may not enter that one.
@@ -102,11 +107,11 @@ def cluster() -> Iterator[Cluster]:
         if user:
             shutil.chown(folder, user)
         _create_cluster(initdb, folder / "data", user)
-        yield Cluster(folder, free_port(), user)
+        yield Cluster(folder, free_port(), user, durable)
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[PostgresServer]:
-    """Run a server on a cluster of its own."""
-    with cluster() as empty, empty.serving() as (server, _):
+def postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """Run a server on a cluster of its own; see `cluster`."""
+    with cluster(durable=durable) as empty, empty.serving() as (server, _):
         yield server

@@ -2,22 +2,31 @@
 
 import fcntl
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
 
 from worker.champion import put_shipped_model_in_place
-from worker.cli.common import ConfigOption, one_line_errors, stop_on_signals
+from worker.cli.common import ConfigOption, note_command, one_line_errors, open_database, stop_on_signals
 from worker.db import Database
 from worker.errors import ConfigurationError
 from worker.observability import configure_logging
 from worker.private_files import keep_files_private
 from worker.queues import TRAIN, Queue
 from worker.schema import migrate as migrate_schema
+from worker.schema import require_current
 from worker.service import utc_now
 from worker.settings import Settings, load_settings
 from worker.supervisor import Child, Supervisor
 
 DELIVER_THREADS = 8
+SPARE_DELIVER_THREADS = 2  # if every destination keeps one waiting: for the sweep, and for what comes back
+_NUMBER = "--number"
+_NumberOption = Annotated[int | None, typer.Option(_NUMBER, hidden=True)]  # how one of several listeners is started
 
 
 def serve(config: ConfigOption = None) -> None:
@@ -27,20 +36,23 @@ def serve(config: ConfigOption = None) -> None:
         settings = load_settings(config)
         configure_logging(settings)
         _make_data_dir(settings)
-        with _only_one(settings):
+        with _only_one(settings), _port_of(settings):
             _prepare_database(settings)
-            Supervisor(_children(settings)).run(stop)
+            Supervisor((*_listeners(settings), *_workers(settings))).run(stop)
 
 
-def listen(config: ConfigOption = None) -> None:
+def listen(config: ConfigOption = None, number: _NumberOption = None) -> None:
     """Run the DICOM listener alone."""
-    from worker.listener import listen as run_listener
-
     stop = stop_on_signals()
     with one_line_errors():
         settings = load_settings(config)
         configure_logging(settings)
-        run_listener(settings, stop)
+        if number is not None or settings.listener.processes == 1:
+            _listen_here(settings, stop, number)
+        else:
+            _require_database(settings)
+            with _port_of(settings):
+                Supervisor(_listeners(settings)).run(stop)
 
 
 def migrate(config: ConfigOption = None) -> None:
@@ -50,6 +62,7 @@ def migrate(config: ConfigOption = None) -> None:
         configure_logging(settings)
         _make_data_dir(settings)
         _prepare_database(settings)
+        note_command(open_database(settings), "migrate", version=version("cxr-triage"))
 
 
 @contextmanager
@@ -70,6 +83,28 @@ def _make_data_dir(settings: Settings) -> None:
         raise ConfigurationError(f"data_dir: cannot make the folder {settings.data_dir}: {error.strerror}") from error
 
 
+def _port_of(settings: Settings) -> AbstractContextManager[None]:
+    """Hold the port for several listeners; a single one binds it by itself."""
+    if settings.listener.processes == 1:
+        return nullcontext()
+    from worker.listener import reserve_port
+
+    return reserve_port(settings.listener)
+
+
+def _listen_here(settings: Settings, stop: threading.Event, number: int | None) -> None:
+    from worker.listener import listen as run_listener
+
+    run_listener(settings, stop, number=number)
+
+
+def _require_database(settings: Settings) -> None:
+    """Tell the operator now what every listener process would only die of, again and again."""
+    database = Database(settings.effective_database_url)
+    require_current(database)
+    database.dispose()
+
+
 def _prepare_database(settings: Settings) -> None:
     database = Database(settings.effective_database_url)
     migrate_schema(database)
@@ -77,16 +112,26 @@ def _prepare_database(settings: Settings) -> None:
     database.dispose()
 
 
-def _children(settings: Settings) -> tuple[Child, ...]:
+def _listeners(settings: Settings) -> tuple[Child, ...]:
+    processes = settings.listener.processes
+    if processes == 1:
+        return (Child("listener", _LISTEN),)
+    return tuple(Child(f"listener-{number}", (*_LISTEN, _NUMBER, str(number))) for number in range(processes))
+
+
+def _workers(settings: Settings) -> tuple[Child, ...]:
     train = (Child("train", _worker(TRAIN, "solo", 1)),) if settings.retraining.at else ()
     return (
-        Child("listener", (sys.executable, "-m", "worker.cli", "listen")),
         Child("prepare", _worker(Queue.PREPARE, "prefork", settings.prepare_processes)),
         Child("score", (*_SHARE_THE_CORES, *_worker(Queue.SCORE, "solo", 1))),
-        Child("deliver", _worker(Queue.DELIVER, "threads", DELIVER_THREADS)),
+        Child("deliver", _worker(Queue.DELIVER, "threads", _deliver_threads(settings))),
         Child("beat", (*_CELERY, "beat")),
         *train,
     )
+
+
+def _deliver_threads(settings: Settings) -> int:
+    return max(DELIVER_THREADS, len(settings.effective_destinations) + SPARE_DELIVER_THREADS)
 
 
 def _worker(queue: str, pool: str, concurrency: int) -> tuple[str, ...]:
@@ -96,4 +141,5 @@ def _worker(queue: str, pool: str, concurrency: int) -> tuple[str, ...]:
 
 # OpenMP's threads would spin while they wait for each other, and take the cores from decoding.
 _SHARE_THE_CORES = ("env", "OMP_WAIT_POLICY=PASSIVE")
+_LISTEN = (sys.executable, "-m", "worker.cli", "listen")
 _CELERY = (sys.executable, "-m", "celery", "-A", "worker", "--quiet")

@@ -14,6 +14,7 @@ from pynetdicom import AE, Association
 from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import ModalityWorklistInformationFind
 
+from dicom_io.access import Access
 from dicom_io.errors import DicomIoError, OutOfResourcesError, SpoolError, UnsupportedObjectError
 from dicom_io.phantom import phantom_dataset
 from dicom_io.scp import ReceivedObject, StorageSCP
@@ -141,7 +142,7 @@ def test_the_priority_of_the_request_is_handed_on(scp: StorageSCP, receiver: Rec
 def test_a_caller_that_is_not_allowed_is_rejected_at_association(receiver: Receiver, film: Path) -> None:
     """Neither echo nor store; a caller of the list is let in."""
     address = ApplicationEntity("CXRTRIAGE", "127.0.0.1", 0)
-    with StorageSCP(address, receiver, allowed_callers=["PACS1", "PACS2"]) as scp:
+    with StorageSCP(address, receiver, access=Access(callers=["PACS1", "PACS2"])) as scp:
         for program, *arguments in (("echoscu",), ("storescu", film)):
             refused = dcmtk(program, scp.port, *arguments, caller="STRANGER")
             assert refused.returncode != 0

@@ -53,6 +53,15 @@ def test_the_identity_is_read_from_every_encoding(syntax: str) -> None:
     assert (identification.reference, identification.accession_number) == (REFERENCE, "ACC1")
 
 
+def test_what_we_made_ourselves_is_known_when_it_comes_back() -> None:
+    """Manufacturer and model name of everything that goes out; a phantom and another maker's object are films."""
+    ours = film(Manufacturer="cxr-triage", ManufacturerModelName="cxr-triage ")
+    assert identify(encoded(ours), EXPLICIT).made_here
+    assert not identify(ENCODED, EXPLICIT).made_here
+    assert not identify(encoded(film(Manufacturer="cxr-triage", ManufacturerModelName="")), EXPLICIT).made_here
+    assert not identify(encoded(film(Manufacturer="ACME", ManufacturerModelName="cxr-triage")), EXPLICIT).made_here
+
+
 def test_pixels_are_not_touched() -> None:
     """An object whose pixel data is cut off is identified as if it were whole."""
     assert identify(ENCODED[: PIXELS_AT + 12], EXPLICIT).reference == REFERENCE
