@@ -127,7 +127,10 @@ def production(start_chaos: StartChaos, tmp_path_factory: pytest.TempPathFactory
     broker = Redis(tmp_path_factory.mktemp("redis"))
     with postgres() as database:
         broker.start()
-        service = start_chaos("production", settings={"database_url": database.url, "broker_url": broker.url})
+        # Nothing is killed here: a row that is claimed twice was claimed wrongly. So no lease may run out.
+        leases = {"lease_seconds": 60, "prepare_processes": 2}
+        settings = {"database_url": database.url, "broker_url": broker.url, **leases}
+        service = start_chaos("production", settings=settings)
         yield Production(service, database, broker)
         service.stop()
         broker.kill()

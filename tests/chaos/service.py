@@ -136,7 +136,7 @@ class ChaosService:
         return Settings(
             data_dir=self.data_dir,
             database_url=None if url is None else SecretStr(url),
-            prepare_processes=1,
+            prepare_processes=self.settings.get("prepare_processes", 1),
             listener=ListenerSettings(port=self.port),
         )
 
