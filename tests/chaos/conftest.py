@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.chaos)
             # pynetdicom leaves a socket that was refused a connection to the garbage collector.
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
-            item.add_marker(pytest.mark.timeout(4 * 3600 if item.config.stash[_SCALE].long else 300))
+            item.add_marker(pytest.mark.timeout(4 * 3600 if item.config.stash[_SCALE].long else 600))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

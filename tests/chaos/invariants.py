@@ -18,6 +18,7 @@ from tests.servers.ports import wait_until
 from worker.domain import WORKING_STATES, DeliveryState, ScreeningStatus, Stage
 from worker.tables import Delivery, Image, Result, Score, Study
 
+SETTLE_SECONDS = 240.0  # on a busy machine
 _SHA256_DIGITS = 64
 _TEMPORARY = re.compile(r"^\.[0-9a-f]{64}\.dcm\.(?P<process>\d+)-[0-9a-f]+$")
 
@@ -55,11 +56,11 @@ class Tally:
         return {key: len(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
-def settle(service: ChaosService, ledger: Ledger, *, seconds: float) -> None:
+def settle(service: ChaosService, ledger: Ledger) -> None:
     """Wait until nothing is left to do, or give up waiting: `take_stock` says what is missing."""
     wanted = studies(ledger.accepted())
     try:
-        wait_until(lambda: _is_settled(service, wanted), "the end of all work", seconds=seconds)
+        wait_until(lambda: _is_settled(service, wanted), "the end of all work", seconds=SETTLE_SECONDS)
     except TimeoutError:
         return
 

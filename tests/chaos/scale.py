@@ -26,6 +26,7 @@ class Scale:
         workers: killed before the clock is set back; one that scores takes seconds to start.
         broker_files: times foreign files are left in the broker's folder.
         objects: pushed at most by one load loop.
+        pause: seconds between two pushes of one sender.
         seconds: that one load loop takes at most; CHAOS_SECONDS.
     """
 
@@ -44,6 +45,7 @@ class Scale:
     workers: tuple[str, ...]
     broker_files: int
     objects: int
+    pause: float
     seconds: float
 
     @classmethod
@@ -66,6 +68,7 @@ class Scale:
                 workers=("prepare", "score", "deliver"),
                 broker_files=20,
                 objects=20_000,
+                pause=0.8,
                 seconds=_number("CHAOS_SECONDS", 3600),
             )
         return cls(
@@ -83,7 +86,8 @@ class Scale:
             clock_steps=1,
             workers=("prepare", "deliver"),
             broker_files=1,
-            objects=40,
+            objects=200,
+            pause=0.4,
             seconds=60,
         )
 

@@ -7,7 +7,7 @@ from tests.chaos.conftest import Production, Progress
 from tests.chaos.films import Films
 from tests.chaos.invariants import assert_promises_kept, claimed_again, settle, take_stock
 from tests.chaos.ledger import Ledger
-from tests.chaos.pusher import pushing
+from tests.chaos.pusher import pushing, wait_for_more
 from tests.chaos.report import Report
 from tests.chaos.scale import Scale
 
@@ -23,11 +23,12 @@ def test_every_promise_is_kept_when_redis_loses_its_memory(
     with report.row("broker", fault, planned=scale.broker_losses) as row:
         while row.rounds < scale.broker_losses:
             with pushing(service, films, ledger, scale):
-                time.sleep(dice.uniform(0.5, 2))
+                wait_for_more(ledger, dice.randint(2, 8))
                 production.redis.kill()
                 time.sleep(dice.uniform(0, LONGEST_OUTAGE_SECONDS))
                 production.redis.start()
-            settle(service, ledger, seconds=60)
+                wait_for_more(ledger, 2)
+            settle(service, ledger)
             row.rounds += 1
             row.take(tally := take_stock(service, ledger))
             progress(f"{row.rounds} of {scale.broker_losses} losses of Redis: {row.counts}")

@@ -14,7 +14,7 @@ from tests.chaos.films import Films
 from tests.chaos.invariants import assert_promises_kept, settle, take_stock
 from tests.chaos.ledger import Ledger
 from tests.chaos.parts import Part
-from tests.chaos.pusher import pushing
+from tests.chaos.pusher import pushing, wait_for_more
 from tests.chaos.report import Report
 from tests.chaos.scale import Scale
 from tests.chaos.service import ChaosService
@@ -46,7 +46,8 @@ def test_nothing_is_stuck_and_nothing_said_twice_when_the_clock_is_set_back(
                 clock.set_back(row.rounds * HOUR)
                 wait_until(lambda: _went_back(service), "a film received an hour before those before it", seconds=30)
                 _start_again(service, scale.workers)
-            settle(service, ledger, seconds=60)
+                wait_for_more(ledger, 2)
+            settle(service, ledger)
             row.take(tally := take_stock(service, ledger))
             progress(f"{row.rounds} of {scale.clock_steps} steps back: {row.counts}")
             assert_promises_kept(tally)

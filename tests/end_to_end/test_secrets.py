@@ -17,7 +17,7 @@ from tests.servers.postgres import cluster
 from tests.servers.redis import serving
 from worker.cli.main import app
 
-SECRET = "hush/Geheim@7%"  # noqa: S105 - pragma: allowlist secret
+SECRET = "hush/Geheim@7%"  # noqa: S105  # pragma: allowlist secret
 QUOTED = quote(SECRET, safe="")
 PROCESSES = {
     "listen": (sys.executable, "-m", "worker.cli", "listen"),
