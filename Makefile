@@ -1,6 +1,6 @@
 # What a user and a developer of cxr-triage type. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test nightly lint secrets audit bench docs constraints
+.PHONY: help setup demo test nightly chaos lint secrets audit bench docs constraints
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -33,6 +33,10 @@ test: $(INSTALLED)  ## set up what is missing, Debian packages of real peers inc
 
 nightly: $(INSTALLED)  ## pass the long checks that `make test` leaves out
 	$(BIN)/pytest -m nightly $(PYTEST_ARGS)
+
+chaos: $(INSTALLED)  ## kill, fill, cut off and confuse a running service for an hour or so; ends with a table (chaos.json)
+	.ci/install-debian-packages
+	CHAOS_LONG=1 $(BIN)/pytest tests/chaos $(PYTEST_ARGS)
 
 lint: $(INSTALLED)  ## style, types, import contracts, secrets
 	$(BIN)/ruff check

@@ -1,16 +1,13 @@
 """Composing the service for the processes that need no torch."""
 
-import os
-
 from worker.db import Database
 from worker.level import require_current
+from worker.private_files import keep_files_private
 from worker.queues import Wake
 from worker.repository.model_versions import RegisteredModel
 from worker.service import Service
 from worker.settings import Settings
 from worker.stating import Speaker
-
-PRIVATE_UMASK = 0o077
 
 
 def build_service(settings: Settings, wake: Wake) -> Service:
@@ -20,7 +17,7 @@ def build_service(settings: Settings, wake: Wake) -> Service:
         ConfigurationError: if the database is of another level, or its URL is wrong.
         sqlalchemy.exc.OperationalError: if the database cannot be reached.
     """
-    os.umask(PRIVATE_UMASK)
+    keep_files_private()
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database(settings.effective_database_url)
     require_current(database)

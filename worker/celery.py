@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 
 from worker import embedded_broker
 from worker.observability import configure_logging
+from worker.private_files import keep_files_private
 from worker.queues import COMMIT, RECONCILE, TRAIN, Queue, queue_of, task_name
 from worker.schedule import schedule
 from worker.settings import Settings, load_settings
@@ -39,6 +40,7 @@ def process_settings() -> Settings:
 def celery_settings() -> dict[str, Any]:
     """Return Celery's configuration; JSON only, no results, no remote control."""
     settings = process_settings()
+    keep_files_private()
     return {
         **_broker(settings),
         "accept_content": ["json"],

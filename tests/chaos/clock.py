@@ -7,7 +7,7 @@ from tests.servers.programs import require_program
 
 _CACHE_SECONDS = 1  # a process looks this often at how the clock is set
 
-# libfaketime 0.9.10 fails clock_nanosleep(CLOCK_MONOTONIC), which Python sleeps with, when it is to leave that clock alone.
+# Python sleeps with clock_nanosleep(CLOCK_MONOTONIC); libfaketime 0.9.10 fails it if it is to leave that clock alone.
 _SLEEP_OTHERWISE = """
 import select
 import time

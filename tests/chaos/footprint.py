@@ -1,6 +1,5 @@
 """What a process holds: threads, file descriptors, memory (proc(5))."""
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +22,14 @@ class Footprint:
         process = Path(f"/proc/{process_id}")
         resident = _RESIDENT.search((process / "status").read_text())
         assert resident is not None
-        return cls(len(os.listdir(process / "task")), len(os.listdir(process / "fd")), int(resident[1]) // 1024)
+        return cls(_count(process / "task"), _count(process / "fd"), int(resident[1]) // 1024)
 
     def grown_by(self, later: Self) -> "Footprint":
         """What a later one has more."""
         return Footprint(
             later.threads - self.threads, later.descriptors - self.descriptors, later.resident - self.resident
         )
+
+
+def _count(folder: Path) -> int:
+    return sum(1 for _ in folder.iterdir())

@@ -1,6 +1,7 @@
 """What must hold whatever was killed, lost or full: read from SQL, the spool and the destination."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Container, Iterator
 from dataclasses import asdict, dataclass
@@ -15,9 +16,11 @@ from tests.chaos.ledger import OUT_OF_RESOURCES, SUCCESS, Ledger, studies
 from tests.chaos.service import ChaosService
 from tests.servers.ports import wait_until
 from worker.domain import WORKING_STATES, DeliveryState, ScreeningStatus, Stage
-from worker.tables import Delivery, Image, Result, Study
+from worker.tables import Delivery, Image, Result, Score, Study
 
+SETTLE_SECONDS = 240.0  # on a busy machine
 _SHA256_DIGITS = 64
+_TEMPORARY = re.compile(r"^\.[0-9a-f]{64}\.dcm\.(?P<process>\d+)-[0-9a-f]+$")
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,11 @@ class Tally:
         return {key: len(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
-def settle(service: ChaosService, ledger: Ledger, *, seconds: float) -> None:
+def settle(service: ChaosService, ledger: Ledger) -> None:
     """Wait until nothing is left to do, or give up waiting: `take_stock` says what is missing."""
     wanted = studies(ledger.accepted())
     try:
-        wait_until(lambda: _is_settled(service, wanted), "the end of all work", seconds=seconds)
+        wait_until(lambda: _is_settled(service, wanted), "the end of all work", seconds=SETTLE_SECONDS)
     except TimeoutError:
         return
 
@@ -77,8 +80,8 @@ def take_stock(service: ChaosService, ledger: Ledger) -> Tally:
         concluded=_count_concluded(service, pushed),
         delivered=len(said.keys() & written.keys()),
         duplicates=tuple(_doubled(service, said, written)),
-        lost=tuple([*_unscreened(service, ledger), *_undelivered(service, said, written)]),
-        half_stored=tuple([*broken_files(service), *rows_without_file(service, pushed)]),
+        lost=(*_unscreened(service, ledger), *_undelivered(service, said, written)),
+        half_stored=(*broken_files(service), *rows_without_file(service, pushed)),
     )
 
 
@@ -89,6 +92,17 @@ def assert_promises_kept(tally: Tally) -> None:
     assert tally.duplicates == ()
     assert tally.half_stored == ()
     assert tally.other == 0
+
+
+def claimed_again(service: ChaosService, ledger: Ledger) -> list[str]:
+    """Name the work of some studies that was claimed more than once; where nothing was killed, none is."""
+    pushed = ledger.studies()
+    images = select(Study.study_instance_uid, Image.attempts).join(Image, Image.study_id == Study.id)
+    scores = select(Study.study_instance_uid, Score.attempts).select_from(Score).join(Image).join(Study)
+    deliveries = select(Study.study_instance_uid, Delivery.attempts).select_from(Delivery).join(Result).join(Study)
+    with service.database.read() as session:
+        claimed = [row for statement in (images, scores, deliveries) for row in session.execute(statement)]
+    return [row.study_instance_uid for row in claimed if row.attempts > 1 and row.study_instance_uid in pushed]
 
 
 def _is_settled(service: ChaosService, wanted: set[str]) -> bool:
@@ -169,8 +183,14 @@ def _unscreened(service: ChaosService, ledger: Ledger) -> Iterator[str]:
 def broken_files(service: ChaosService) -> Iterator[str]:
     """Name the files of the spool that are not whole under the hash of their data set."""
     for path in (service.data_dir / "spool").rglob("*"):
-        if path.is_file() and not _is_whole(path):
+        if path.is_file() and not _is_whole(path) and not _is_of_the_dead(path):
             yield f"file {path.name}"
+
+
+def _is_of_the_dead(path: Path) -> bool:
+    # What a killed process was writing is under no final name, and retention takes it away.
+    temporary = _TEMPORARY.match(path.name)
+    return temporary is not None and not Path(f"/proc/{temporary['process']}").exists()
 
 
 def _is_whole(path: Path) -> bool:

@@ -20,6 +20,7 @@ from tests.chaos.films import Film, Films
 from tests.chaos.ledger import Ledger
 from tests.chaos.scale import Scale
 from tests.chaos.service import ChaosService
+from tests.servers.ports import wait_until
 from tests.servers.programs import require_program
 
 LONGEST_PUSH_SECONDS = 60.0  # a push that takes longer was left hanging
@@ -84,20 +85,17 @@ def _answers(printed: str) -> dict[str, int]:
 
 @dataclass
 class Pusher:
-    """Pushes until the block ends: studies of one or two films, some sent again, none faster than `pause` allows.
+    """Pushes until the block ends: studies of one or two films, some sent again.
 
     Attributes:
-        most: objects that are sent at most.
-        seconds: time that it takes at most.
+        scale: bounds the number of objects, the time and the pace.
     """
 
     listener: ApplicationEntity
     films: Films
     ledger: Ledger
     dice: random.Random
-    most: int
-    seconds: float
-    pause: float = 0.1
+    scale: Scale
     _enough: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _fault: list[BaseException] = field(default_factory=list)
@@ -117,19 +115,13 @@ class Pusher:
             raise self._fault[0]
 
     def _run(self) -> None:
-        end = time.monotonic() + self.seconds
-        with contextlib.ExitStack() as told:
-            told.push(self._remember)
-            while not self._enough.is_set() and self.ledger.pushed < self.most and time.monotonic() < end:
+        end = time.monotonic() + self.scale.seconds
+        try:
+            while not self._enough.is_set() and self.ledger.pushed < self.scale.objects and time.monotonic() < end:
                 self._push_some()
-                self._enough.wait(self.pause)
-
-    def _remember(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        if error is not None:
-            self._fault.append(error)
-        return True
+                self._enough.wait(self.scale.pause)
+        except BaseException as fault:  # noqa: BLE001 - raised again at the end of the block, in the thread of the test
+            self._fault.append(fault)
 
     def _push_some(self) -> None:
         batch = [film for _ in range(self.dice.randint(1, 2)) for film in self._study()]
@@ -160,9 +152,18 @@ def pushing(service: ChaosService, films: Films, ledger: Ledger, scale: Scale) -
     with contextlib.ExitStack() as senders:
         for number in range(scale.senders):
             dice = random.Random(scale.seed + number)  # noqa: S311 - not for secrets
-            pusher = Pusher(service.listener, films, ledger, dice, most=scale.objects, seconds=scale.seconds)
-            senders.enter_context(pusher)
+            senders.enter_context(Pusher(service.listener, films, ledger, dice, scale))
         yield
+
+
+def wait_for_more(ledger: Ledger, count: int) -> None:
+    """Wait until so many more objects were answered 0x0000: the service is at work.
+
+    Raises:
+        TimeoutError: if they were not within a minute.
+    """
+    enough = len(ledger.accepted()) + count
+    wait_until(lambda: len(ledger.accepted()) >= enough, f"{count} more accepted objects", seconds=60)
 
 
 def push_the_rest(listener: ApplicationEntity, ledger: Ledger) -> None:

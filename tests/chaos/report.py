@@ -1,4 +1,4 @@
-"""The table that `make chaos` ends with: one row per fault, kept on disk so that a run that is cut short shows what it did."""
+"""The table that `make chaos` ends with: one row per fault, kept on disk as it grows."""
 
 import json
 import time

@@ -23,8 +23,10 @@ class Scale:
         callers: associations at once.
         malformed: mutated conversations; CHAOS_PDUS.
         clock_steps: times the clock is set back an hour.
+        workers: killed before the clock is set back; one that scores takes seconds to start.
         broker_files: times foreign files are left in the broker's folder.
         objects: pushed at most by one load loop.
+        pause: seconds between two pushes of one sender.
         seconds: that one load loop takes at most; CHAOS_SECONDS.
     """
 
@@ -40,8 +42,10 @@ class Scale:
     callers: int
     malformed: int
     clock_steps: int
+    workers: tuple[str, ...]
     broker_files: int
     objects: int
+    pause: float
     seconds: float
 
     @classmethod
@@ -61,8 +65,10 @@ class Scale:
                 callers=64,
                 malformed=_number("CHAOS_PDUS", 10_000),
                 clock_steps=5,
+                workers=("prepare", "score", "deliver"),
                 broker_files=20,
                 objects=20_000,
+                pause=0.8,
                 seconds=_number("CHAOS_SECONDS", 3600),
             )
         return cls(
@@ -78,8 +84,10 @@ class Scale:
             callers=64,
             malformed=300,
             clock_steps=1,
+            workers=("prepare", "deliver"),
             broker_files=1,
-            objects=40,
+            objects=200,
+            pause=0.4,
             seconds=60,
         )
 

@@ -15,7 +15,7 @@ from tests.chaos.parts import Keeper, Part
 from tests.models import real_version
 from tests.servers.ports import LOOPBACK, free_port, wait_until
 from worker.champion import champion_in_service, put_shipped_model_in_place, reference_of
-from worker.cli.run import _children
+from worker.cli.run import _listeners, _workers
 from worker.db import Database
 from worker.repository.model_versions import CHOSEN, Entry, put_in_service
 from worker.schema import migrate
@@ -136,7 +136,7 @@ class ChaosService:
         return Settings(
             data_dir=self.data_dir,
             database_url=None if url is None else SecretStr(url),
-            prepare_processes=1,
+            prepare_processes=self.settings.get("prepare_processes", 1),
             listener=ListenerSettings(port=self.port),
         )
 
@@ -153,9 +153,10 @@ class ChaosService:
             )
 
     def _make_parts(self) -> list[Part]:
+        settings = self._in_process()
         environment = {**os.environ, CONFIG_VARIABLE: str(self.config), "OMP_NUM_THREADS": "1", **self.environment}
         return [
             Part(child.name, child.command, environment, self.folder / f"{child.name}.log")
-            for child in _children(self._in_process())
+            for child in (*_listeners(settings), *_workers(settings))
             if not self.only or child.name in self.only
         ]

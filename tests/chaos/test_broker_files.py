@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.chaos.films import Films
 from tests.chaos.invariants import assert_promises_kept, settle, take_stock
 from tests.chaos.ledger import Ledger
-from tests.chaos.pusher import pushing
+from tests.chaos.pusher import pushing, wait_for_more
 from tests.chaos.report import Report
 from tests.chaos.scale import Scale
 from tests.chaos.service import ChaosService
@@ -26,11 +26,13 @@ def test_workers_outlive_whatever_lies_in_the_broker_s_folders(
     with report.row("broker-files", fault, planned=scale.broker_files) as row:
         while row.rounds < scale.broker_files:
             with pushing(embedded, films, ledger, scale):
+                wait_for_more(ledger, 2)
                 plant(broker, row.rounds)
                 lose_messages(broker / "queue", dice)
                 wait_until(lambda: not _waiting(broker), "the foreign files set aside", seconds=60)
+                wait_for_more(ledger, 2)
             row.rounds += 1
-        settle(embedded, ledger, seconds=60)
+        settle(embedded, ledger)
         row.take(tally := take_stock(embedded, ledger))
         assert_promises_kept(tally)
         assert {name: part.starts for name, part in embedded.parts.items()} == starts

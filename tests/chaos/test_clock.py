@@ -1,6 +1,7 @@
 """The clock is stepped back an hour while studies are being pushed and work is claimed."""
 
 import signal
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from tests.chaos.conftest import Progress, StartChaos
 from tests.chaos.films import Films
 from tests.chaos.invariants import assert_promises_kept, settle, take_stock
 from tests.chaos.ledger import Ledger
-from tests.chaos.pusher import pushing
+from tests.chaos.parts import Part
+from tests.chaos.pusher import pushing, wait_for_more
 from tests.chaos.report import Report
 from tests.chaos.scale import Scale
 from tests.chaos.service import ChaosService
@@ -20,7 +22,6 @@ from tests.servers.ports import wait_until
 from worker.tables import Delivery, Image, Score
 
 HOUR = 3600
-WORKERS = ("prepare", "score", "deliver")
 
 
 @pytest.fixture
@@ -40,34 +41,42 @@ def test_nothing_is_stuck_and_nothing_said_twice_when_the_clock_is_set_back(
         while row.rounds < scale.clock_steps:
             ledger = Ledger()
             with pushing(service, films, ledger, scale):
-                kill_while_leased(service)
+                kill_while_leased(service, scale.workers)
                 row.rounds += 1
                 clock.set_back(row.rounds * HOUR)
                 wait_until(lambda: _went_back(service), "a film received an hour before those before it", seconds=30)
-                _start_again(service)
-            settle(service, ledger, seconds=60)
+                _start_again(service, scale.workers)
+                wait_for_more(ledger, 2)
+            settle(service, ledger)
             row.take(tally := take_stock(service, ledger))
             progress(f"{row.rounds} of {scale.clock_steps} steps back: {row.counts}")
             assert_promises_kept(tally)
     service.stop()
 
 
-def kill_while_leased(service: ChaosService) -> None:
-    """Send SIGKILL to every worker while one of them holds a lease; they stay down."""
-    for _ in range(20):
-        wait_until(lambda: _leases(service) > 0, "a lease", seconds=30)
-        for name in WORKERS:
-            service.parts[name].held = True
-            service.parts[name].end(signal.SIGKILL)
-        wait_until(lambda: not any(service.parts[name].processes() for name in WORKERS), "the end of the workers")
-        if _leases(service):
-            return
-        _start_again(service)
-    raise AssertionError("no worker was ever killed while it held a lease")
+def kill_while_leased(service: ChaosService, workers: Sequence[str]) -> None:
+    """Send SIGKILL to workers while one of them holds a lease; they stay down."""
+    parts = [service.parts[name] for name in workers]
+    for part in parts:
+        part.held = True
+    wait_until(lambda: _frozen_while_leased(service, parts), "a worker stopped in the middle of its work", seconds=60)
+    for part in parts:
+        part.end(signal.SIGKILL)
+    wait_until(lambda: not any(part.processes() for part in parts), "the end of the workers")
 
 
-def _start_again(service: ChaosService) -> None:
-    for name in WORKERS:
+def _frozen_while_leased(service: ChaosService, parts: Sequence[Part]) -> bool:
+    for part in parts:
+        part.end(signal.SIGSTOP)
+    if _leases(service):
+        return True
+    for part in parts:
+        part.end(signal.SIGCONT)
+    return False
+
+
+def _start_again(service: ChaosService, workers: Sequence[str]) -> None:
+    for name in workers:
         service.parts[name].held = False
 
 

@@ -6,7 +6,7 @@ from tests.chaos.conftest import Production
 from tests.chaos.films import Films
 from tests.chaos.invariants import assert_promises_kept, settle, take_stock
 from tests.chaos.ledger import OUT_OF_RESOURCES, Ledger
-from tests.chaos.pusher import push, push_the_rest, pushing
+from tests.chaos.pusher import push, push_the_rest, pushing, wait_for_more
 from tests.chaos.report import Report
 from tests.chaos.scale import Scale
 
@@ -22,16 +22,16 @@ def test_objects_are_refused_while_postgresql_is_away_and_everything_flows_when_
     fault = f"PostgreSQL stopped for {scale.outage_seconds:g} s, then back"
     with report.row("database", fault, planned=1) as row:
         with pushing(service, films, ledger, scale):
-            time.sleep(1)
+            wait_for_more(ledger, 4)
             production.postgres.stop()
             row.notes["longest_answer_seconds"] = _push_meanwhile(production, films, meanwhile, scale.outage_seconds)
             production.postgres.start()
-            time.sleep(1)
+            wait_for_more(ledger, 4)
         row.rounds = 1
         assert set(meanwhile.answers()) == {OUT_OF_RESOURCES}
         ledger.include(meanwhile)
         push_the_rest(service.listener, ledger)
-        settle(service, ledger, seconds=60)
+        settle(service, ledger)
         row.take(tally := take_stock(service, ledger))
         assert_promises_kept(tally)
         assert {name: part.starts for name, part in service.parts.items()} == starts

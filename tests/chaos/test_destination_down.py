@@ -30,7 +30,7 @@ def test_what_waited_for_a_destination_arrives_once_the_flagged_first(
         assert set(pacs.arrivals()) == earlier
         pacs.start()
         row.rounds = 1
-        settle(embedded, ledger, seconds=120)
+        settle(embedded, ledger)
         row.take(tally := take_stock(embedded, ledger))
         assert_promises_kept(tally)
         arrivals = [path for path in pacs.arrivals() if path not in earlier]

@@ -85,6 +85,6 @@ def _end(service: ChaosService, ledger: Ledger, row: FaultRow) -> None:
     refused = ledger.answers()[OUT_OF_RESOURCES]
     push_the_rest(service.listener, ledger)
     assert ledger.answers()[OUT_OF_RESOURCES] == refused
-    settle(service, ledger, seconds=120)
+    settle(service, ledger)
     row.take(tally := take_stock(service, ledger))
     assert_promises_kept(tally)

@@ -121,12 +121,13 @@ def require_service(service: ChaosService, film: Film) -> None:
 
 def talk(service: ChaosService, said: bytes) -> None:
     """Say something and listen until the service hangs up, or for a while."""
-    with socket.create_connection((service.listener.host, service.port), timeout=LONGEST_TALK_SECONDS) as line:
-        with contextlib.suppress(OSError):  # the service may hang up in the middle
-            line.sendall(said)
-            line.shutdown(socket.SHUT_WR)
-            while line.recv(1 << 16):
-                pass
+    address = (service.listener.host, service.port)
+    # The service may hang up in the middle.
+    with contextlib.suppress(OSError), socket.create_connection(address, timeout=LONGEST_TALK_SECONDS) as line:
+        line.sendall(said)
+        line.shutdown(socket.SHUT_WR)
+        while line.recv(1 << 16):
+            pass
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ def test_every_promise_is_kept_whatever_is_killed_when(
                 for name in _victims(names, dice, min(CHECKPOINT, scale.kills - row.rounds)):
                     kill_one(embedded, name, dice, longest_wait=scale.kill_within)
                     row.rounds += 1
-            settle(embedded, ledger, seconds=120)
+            settle(embedded, ledger)
             tally = take_stock(embedded, ledger)
             row.counts = tally.counts()
             report.save()

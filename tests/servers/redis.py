@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
 from tests.servers.ports import LOOPBACK, free_port
 from tests.servers.processes import running
@@ -17,6 +17,8 @@ def _answers(url: str) -> bool:
     try:
         with Redis.from_url(url) as client:
             return bool(client.ping())
+    except AuthenticationError:
+        return True
     except RedisError:
         return False
 
@@ -30,11 +32,11 @@ def redis(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def serving(folder: Path, port: int, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server that keeps nothing on disk, on a given port; the value is its process."""
     program = require_program("redis-server", "redis-server")
     command = [program, "--bind", LOOPBACK, "--port", str(port), "--save", "", "--appendonly", "no"]
-    with running(command, ready=lambda: _answers(url_of(port)), log=folder / "redis.log") as process:
+    with running([*command, *options], ready=lambda: _answers(url_of(port)), log=folder / "redis.log") as process:
         yield process
 
 

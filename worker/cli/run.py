@@ -16,6 +16,7 @@ from worker.db import Database
 from worker.errors import ConfigurationError
 from worker.level import require_current
 from worker.observability import configure_logging
+from worker.private_files import keep_files_private
 from worker.queues import TRAIN, Queue
 from worker.service import utc_now
 from worker.settings import Settings, load_settings
@@ -76,6 +77,7 @@ def _only_one(settings: Settings) -> Iterator[None]:
 
 
 def _make_data_dir(settings: Settings) -> None:
+    keep_files_private()
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -15,7 +15,8 @@ from worker.errors import ConfigurationError
 from worker.level import require_current
 from worker.repository.model_versions import RegisteredModel
 from worker.schema import migrate
-from worker.tables import Base, Event, ModelVersion
+from worker.table_base import Base
+from worker.tables import Event, ModelVersion
 
 TABLES = {
     "studies",

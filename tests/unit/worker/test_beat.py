@@ -20,6 +20,7 @@ class Clock:
         self.now = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
 
     def __call__(self) -> datetime:
+        """What it shows."""
         return self.now
 
 
@@ -27,7 +28,7 @@ def sending(kind: type[Scheduler], clock: Clock, sent: list[str]) -> Scheduler:
     """A scheduler that notes what it would send: a sweep every second, and another task every day at 10:30 UTC."""
 
     class Noting(kind):  # type: ignore[misc, valid-type]  # celery has no types
-        def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        def apply_entry(self, entry: Any, **_kwargs: Any) -> None:
             sent.append(entry.name)
 
         producer = None
