@@ -10,13 +10,18 @@ DicomIoError
 │   ├── UnsupportedObjectError
 │   ├── PixelDecodeError
 │   └── OversizedImageError
+├── CommitmentRequestError          a storage commitment request that is not taken; `status` is the answer
 ├── SOPMismatchError                a C-STORE request and its data set name different objects
 ├── OutOfResourcesError             we cannot take responsibility for an object now; the sender may try again
 │   └── SpoolError                  the received bytes could not be made durable
 ├── TlsFilesError                   a certificate or key of ours that cannot be used; the operator must act
 └── PeerError                       another application entity
     ├── PeerUnreachableError        no connection, or the association was rejected, aborted or timed out
-    └── StoreRefusedError           the peer answered a C-STORE with a failure, or takes no such object
+    ├── StoreRefusedError           the peer answered a C-STORE with a failure, or takes no such object
+    ├── ReportRefusedError          the peer did not acknowledge a storage commitment report
+    ├── QueryRefusedError           the peer answered a C-FIND with a failure, not wholly, or offers none
+    └── RetrieveRefusedError        the peer answered a C-MOVE or C-GET with a failure, or offers none
+        └── MoveDestinationUnknownError     the peer has no address for the AE title it is to send to
 """
 
 from typing import ClassVar
@@ -89,6 +94,19 @@ class SOPMismatchError(DicomIoError):
     """A C-STORE request and its data set name different SOP classes or instances."""
 
 
+class CommitmentRequestError(DicomIoError):
+    """A storage commitment request is not taken.
+
+    Args:
+        message: what is wrong with it.
+        status: what it is answered with (PS3.7 C).
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class OutOfResourcesError(DicomIoError):
     """We cannot take responsibility for an object now; the sender may try again."""
 
@@ -120,3 +138,19 @@ class StoreRefusedError(PeerError):
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class ReportRefusedError(PeerError):
+    """The peer takes no storage commitment reports, or answered one with another status than success."""
+
+
+class QueryRefusedError(PeerError):
+    """The peer offers no C-FIND, answered one with a failure, or with answers that cannot be gone on from."""
+
+
+class RetrieveRefusedError(PeerError):
+    """The peer offers no such retrieval, or answered it with a failure (PS3.4 C.4.2.1.5, C.4.3.1.4)."""
+
+
+class MoveDestinationUnknownError(RetrieveRefusedError):
+    """The peer has no address for the AE title that it is to send to; no study can be had until it has."""

@@ -139,6 +139,22 @@ def decode_header(encoded: bytes) -> Dataset:
         return read_dataset(BytesIO(encoded), is_implicit_VR=False, is_little_endian=True)
 
 
+def changed_attributes(before: bytes, after: bytes) -> list[str]:
+    """Name the patient and study attributes whose bytes differ between two encoded headers, but for padding.
+
+    Returns:
+        Keywords in the order of `PATIENT_AND_STUDY`; no values.
+    """
+    first, second = decode_header(before), decode_header(after)
+    return [keyword for keyword in PATIENT_AND_STUDY if _stated(first, keyword) != _stated(second, keyword)]
+
+
+def _stated(header: Dataset, keyword: str) -> bytes:
+    tag = Tag(keyword)
+    element: DataElement | RawDataElement | None = header.get_item(tag) if tag in header else None
+    return (element.value or b"").rstrip(b"\0 ") if isinstance(element, RawDataElement) else b""
+
+
 def _character_sets(dataset: Dataset) -> str | list[str]:
     """Return the terms of Specific Character Set, as pydicom's writer wants them."""
     terms = dataset.get("SpecificCharacterSet") or "ISO_IR 6"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import Dataset
+from pydicom.multival import MultiValue
 
 from dicom_io.errors import MissingAttributeError, TruncatedDataError
 from dicom_io.types import SOPInstanceReference
@@ -62,11 +63,42 @@ def file_meta(head: bytes | memoryview) -> FileMeta:
     return FileMeta(position, syntax)
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What identifies the content of a file, and how it is encoded.
+
+    Attributes:
+        sha256: see `content_sha256`.
+        length: bytes that it is the hash of.
+        transfer_syntax_uid: None where the file does not say.
+    """
+
+    sha256: str
+    length: int
+    transfer_syntax_uid: str | None
+
+
+def read_content(path: Path) -> Content:
+    """Read a file in pieces and say what it holds.
+
+    Args:
+        path: a DICOM, PNG or JPEG file of any size.
+
+    Raises:
+        TruncatedDataError: if the file ends inside its file meta information.
+    """
+    with path.open("rb") as file:
+        meta = file_meta(file.read(_HEAD_BYTES))
+        file.seek(meta.length)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return Content(sha256, file.tell() - meta.length, meta.transfer_syntax_uid)
+
+
 def content_sha256(path: Path) -> str:
     """Hash what the object says, whatever file it lies in.
 
     Args:
-        path: a DICOM, PNG or JPEG file of any size; it is read in pieces.
+        path: see `read_content`.
 
     Returns:
         SHA-256, 64 hex digits: of the data set without preamble and file meta for DICOM, which is what a C-STORE
@@ -75,23 +107,28 @@ def content_sha256(path: Path) -> str:
     Raises:
         TruncatedDataError: if the file ends inside its file meta information.
     """
-    with path.open("rb") as file:
-        file.seek(file_meta(file.read(_HEAD_BYTES)).length)
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return read_content(path).sha256
 
 
 def sop_instance_reference(header: Dataset) -> SOPInstanceReference:
     """Read the UIDs that identify an object.
 
     Raises:
-        MissingAttributeError: if one of the four UIDs is absent or empty.
+        MissingAttributeError: if one of the four UIDs is absent, empty or more than one.
     """
     keywords = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
-    uids = [str(header.get(keyword) or "").strip() for keyword in keywords]
+    uids = [_only_value(header, keyword) for keyword in keywords]
     missing = [keyword for keyword, uid in zip(keywords, uids, strict=True) if not uid]
     if missing:
-        raise MissingAttributeError(f"{', '.join(missing)} missing or empty; have the sender repair the object.")
+        raise MissingAttributeError(
+            f"{', '.join(missing)} missing, empty or more than one; have the sender repair the object."
+        )
     return SOPInstanceReference(*uids)
+
+
+def _only_value(header: Dataset, keyword: str) -> str:
+    value = header.get(keyword)
+    return "" if isinstance(value, MultiValue) else str(value or "").strip()
 
 
 def _value_bounds(view: memoryview, position: int) -> tuple[int, int]:

@@ -3,8 +3,10 @@
 from hashlib import sha256
 from io import BytesIO
 
+from pydicom import config
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dimse_primitives import DimsePrimitiveType
 from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_io.access import MAX_COMMAND_SET_BYTES, Limits
@@ -81,9 +83,15 @@ class GuardedMessages(DIMSEServiceProvider):  # type: ignore[misc]  # pynetdicom
             raise ProtocolError("The fragments of a message are out of order.")
         primitive = P_DATA()
         primitive.presentation_data_value_list.append((context_id, value))
-        if self.message.decode_msg(primitive, self.assoc):
-            message, self.message = self.message, None
-            self.msg_queue.put((message.context_id, message.message_to_primitive()))
+        with config.disable_value_validation():  # its complaints print what peers send
+            if self.message.decode_msg(primitive, self.assoc):
+                message, self.message = self.message, None
+                self.msg_queue.put((message.context_id, message.message_to_primitive()))
+
+    def send_msg(self, primitive: DimsePrimitiveType, context_id: int) -> None:
+        """Send an answer; it names the object as the request did, however that was."""
+        with config.disable_value_validation():
+            super().send_msg(primitive, context_id)
 
     def _new_message(self) -> DIMSEMessage:
         message = DIMSEMessage()

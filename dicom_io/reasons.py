@@ -40,6 +40,7 @@ class Reason(StrEnum):
     # The study as a whole.
     NOTHING_IN_SCOPE = "nothing-in-scope", "No image of the study is a frontal chest radiograph, for several reasons."
     PENDING = "pending", "Images of the study are still being screened."
+    REJECTED = "rejected", "Every image of the study that might have been screened was rejected by a rejection note."
     INCOMPLETE = "incomplete", "At least one chest radiograph of the study could not be screened."
     OVERDUE = "overdue", "Screening did not end within screen_within_minutes; a later result supersedes this one."
 

@@ -7,6 +7,8 @@ from datetime import datetime
 
 from dicom_io.reasons import Reason
 
+# Manufacturer and Manufacturer's Model Name of every object that we make; a phantom has another model name.
+MANUFACTURER = "cxr-triage"
 _UUID_ROOT = "2.25."
 
 
@@ -20,6 +22,7 @@ class ScreenedImage:
         flagged: at or above the threshold.
         probability: calibrated probability of the finding in [0, 1]; None if not screened.
         threshold: the probability at the operating point in [0, 1].
+        withdrawn: a reader withdrew its flag: no finding is stated of it.
     """
 
     sop_instance_uid: str
@@ -28,6 +31,7 @@ class ScreenedImage:
     flagged: bool
     probability: float | None
     threshold: float | None
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +41,13 @@ class ScreeningReport:
     Attributes:
         result_uid: "2.25." and the decimal form of a UUID; every UID of the object derives from it.
         predecessor_result_uid: an earlier result whose report this one replaces.
+        predecessor_corrections: `corrections` of that report.
+        corrections: how often the study's patient and study attributes were corrected before it is sent; a report that
+            repeats other attributes is another object.
         complete: the last word on this revision of the study, or told early.
         reason: why the study as a whole was not screened; None if it was.
         flagged: asks for a high place in the reading order.
+        withdrawn: a reader withdrew the study's flag, and nothing has raised it since.
         model_sha256: 64 hex digits, hash of the model's card.
         created_at: with time zone.
     """
@@ -55,14 +63,18 @@ class ScreeningReport:
     model_version: str
     model_sha256: str
     created_at: datetime
+    withdrawn: bool = False
+    corrections: int = 0
+    predecessor_corrections: int = 0
 
 
-def derive_uid(result_uid: str, kind: str) -> str:
-    """Name an object made from a result, always the same for the same result.
+def derive_uid(result_uid: str, kind: str, corrections: int = 0) -> str:
+    """Name an object made from a result, always the same for the same content.
 
     Args:
         result_uid: "2.25." and the decimal form of a UUID.
         kind: which object, e.g. "sr".
+        corrections: how often the patient and study attributes that it repeats were corrected.
 
     Raises:
         ValueError: if `result_uid` is no UUID-derived UID.
@@ -72,4 +84,5 @@ def derive_uid(result_uid: str, kind: str) -> str:
     prefix, number = result_uid[: len(_UUID_ROOT)], result_uid[len(_UUID_ROOT) :]
     if prefix != _UUID_ROOT or not number.isdecimal():
         raise ValueError(f"{result_uid!r} is not derived from a UUID; result UIDs begin with {_UUID_ROOT}")
-    return _UUID_ROOT + str(uuid.uuid5(uuid.UUID(int=int(number)), kind).int)
+    name = f"{kind}/{corrections}" if corrections else kind
+    return _UUID_ROOT + str(uuid.uuid5(uuid.UUID(int=int(number)), name).int)

@@ -9,15 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dsutils import encode_file_meta
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from dicom_io.acceptor import Acceptor
 from dicom_io.access import EVERYBODY, UNOBSERVED, USUAL, Access, Limits, Observer
+from dicom_io.commitment import COMMITMENT_SYNTAXES, Commit, handle_action
 from dicom_io.errors import DicomIoError, ImageError, OversizedImageError, SOPMismatchError
 from dicom_io.identification import Identification, identify
 from dicom_io.messages import BoundedDataSet
@@ -65,6 +66,7 @@ class StorageSCP:
         access: who is let in; others are turned away at the connection or the association.
         limits: on associations, sizes and times.
         observer: is told of every answer and of every connection that was turned away.
+        commit: takes a storage commitment request, or raises as `handle_action` says; None: the class is refused.
         share_port: let other processes listen on the same port.
 
     Raises:
@@ -80,12 +82,18 @@ class StorageSCP:
         access: Access = EVERYBODY,
         limits: Limits = USUAL,
         observer: Observer = UNOBSERVED,
+        commit: Commit | None = None,
         share_port: bool = False,
     ) -> None:
+        entity = _application_entity(address.ae_title)
+        handlers: list[Any] = [(evt.EVT_C_STORE, handle_store, [receive, observer])]
+        if commit is not None:
+            entity.add_supported_context(StorageCommitmentPushModel, COMMITMENT_SYNTAXES)
+            handlers.append((evt.EVT_N_ACTION, handle_action, [commit]))
         self._acceptor = Acceptor(
-            _application_entity(address.ae_title),
+            entity,
             (address.host, address.port),
-            [(evt.EVT_C_STORE, handle_store, [receive, observer])],
+            handlers,
             access=access,
             limits=limits,
             observer=observer,

@@ -1,26 +1,24 @@
 """Speaking to other application entities: C-ECHO and C-STORE as SCU (PS3.4 A, B)."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from pydicom import Dataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, _config, evt
+from pynetdicom import _config
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification
 
-from dicom_io.errors import PeerError, PeerUnreachableError, StoreRefusedError
+from dicom_io.associating import MOST_CONTEXTS, association, name, status_of
+from dicom_io.errors import PeerUnreachableError, StoreRefusedError
 from dicom_io.part10 import tolerant
-from dicom_io.tls import client_context
+from dicom_io.recoding import as_implicit
 from dicom_io.types import ApplicationEntity
 
 SUCCESS = 0x0000
-_UNLIMITED_PDU = 0
-_MOST_CONTEXTS = 128  # PS3.8 7.1.1.13: odd numbers of one byte
 _CONVERTIBLE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 _Stored = TypeVar("_Stored", Dataset, Path)
@@ -37,8 +35,9 @@ def echo(peer: ApplicationEntity, *, calling_ae_title: str, timeout_seconds: flo
 
     Source: DICOM PS3.4 A.
     """
-    with _association(peer, [build_context(Verification)], calling_ae_title, timeout_seconds) as association:
-        _status(association.send_c_echo(), peer)
+    contexts = [build_context(Verification)]
+    with association(peer, contexts, calling_ae_title=calling_ae_title, timeout_seconds=timeout_seconds) as opened:
+        status_of(opened.send_c_echo(), peer)
 
 
 def store(
@@ -103,8 +102,8 @@ def _store(
     if not objects:
         return []
     contexts = _contexts(kinds, convertible=isinstance(objects[0], Dataset))
-    with _association(peer, contexts, calling_ae_title, timeout_seconds) as association:
-        return [_store_one(association, peer, item, kind) for item, kind in zip(objects, kinds, strict=True)]
+    with association(peer, contexts, calling_ae_title=calling_ae_title, timeout_seconds=timeout_seconds) as opened:
+        return [_store_one(opened, peer, item, kind) for item, kind in zip(objects, kinds, strict=True)]
 
 
 def _contexts(kinds: Sequence[_Kind], *, convertible: bool) -> list[PresentationContext]:
@@ -113,78 +112,32 @@ def _contexts(kinds: Sequence[_Kind], *, convertible: bool) -> list[Presentation
     for sop_class, syntax in kinds:
         if convertible and syntax in _CONVERTIBLE:
             wanted.update(dict.fromkeys((sop_class, str(other)) for other in _CONVERTIBLE))
-    return [build_context(sop_class, syntax) for sop_class, syntax in wanted][:_MOST_CONTEXTS]
+    return [build_context(sop_class, syntax) for sop_class, syntax in wanted][:MOST_CONTEXTS]
 
 
-@contextmanager
-def _association(
-    peer: ApplicationEntity, contexts: list[PresentationContext], calling_ae_title: str, timeout_seconds: float
-) -> Iterator[Association]:
-    entity = AE(ae_title=calling_ae_title)
-    entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = timeout_seconds
-    entity.network_timeout = timeout_seconds
-    security = None if peer.tls is None else client_context(peer.tls)
-    try:
-        association = entity.associate(
-            peer.host,
-            peer.port,
-            contexts=contexts,
-            ae_title=peer.ae_title,
-            max_pdu=_UNLIMITED_PDU,
-            tls_args=None if security is None else (security, peer.host),
-            evt_handlers=[(evt.EVT_CONN_OPEN, _limit_silence, [timeout_seconds])],
-        )
-    except OSError as error:
-        raise PeerUnreachableError(f"{_name(peer)} has no address; check the host name.") from error
-    if security is not None and security.failure is not None:
-        raise PeerUnreachableError(f"{_name(peer)} and we agree on no TLS: {security.failure}.")
-    if not association.is_established:
-        raise _no_association(association, peer)
-    try:
-        yield association
-    finally:
-        if association.is_established:
-            association.release()
-
-
-def _limit_silence(event: evt.Event, seconds: float) -> None:
-    # pynetdicom waits without end for the rest of a PDU.
-    event.assoc.dul.socket.socket.settimeout(seconds)
-
-
-def _no_association(association: Association, peer: ApplicationEntity) -> PeerError:
-    if association.rejected_contexts and not association.is_rejected:
-        return StoreRefusedError(f"{_name(peer)} takes no such object in any transfer syntax offered.")
-    if association.is_rejected:
-        return PeerUnreachableError(
-            f"{_name(peer)} rejected the association; check both AE titles and its access list."
-        )
-    return PeerUnreachableError(f"{_name(peer)} does not answer; check host, port and that it runs.")
-
-
-def _store_one(association: Association, peer: ApplicationEntity, item: Dataset | Path, kind: _Kind) -> int:
+def _store_one(opened: Association, peer: ApplicationEntity, item: Dataset | Path, kind: _Kind) -> int:
     try:
         with tolerant():
-            status = _status(association.send_c_store(item), peer)
+            status = status_of(opened.send_c_store(_as_accepted(opened, item, kind)), peer)
     except RuntimeError as error:
-        raise PeerUnreachableError(f"{_name(peer)} ended the association.") from error
+        raise PeerUnreachableError(f"{name(peer)} ended the association.") from error
     except ValueError as error:
-        raise StoreRefusedError(f"{_name(peer)} takes no SOP class {kind[0]} in transfer syntax {kind[1]}.") from error
+        raise StoreRefusedError(f"{name(peer)} takes no SOP class {kind[0]} in transfer syntax {kind[1]}.") from error
     if status != SUCCESS and not _is_warning(status):
-        raise StoreRefusedError(f"{_name(peer)} answered the C-STORE with status 0x{status:04X}.", status=status)
+        raise StoreRefusedError(f"{name(peer)} answered the C-STORE with status 0x{status:04X}.", status=status)
     return status
+
+
+def _as_accepted(association: Association, item: Dataset | Path, kind: _Kind) -> Dataset | Path:
+    """Return the object in the transfer syntax that the peer took for it, its text untouched."""
+    taken = {
+        syntax for c in association.accepted_contexts if c.abstract_syntax == kind[0] for syntax in c.transfer_syntax
+    }
+    if isinstance(item, Dataset) and kind[1] == ExplicitVRLittleEndian and taken == {ImplicitVRLittleEndian}:
+        return as_implicit(item)
+    return item
 
 
 def _is_warning(status: int) -> bool:
     """Tell whether the object was stored nevertheless (PS3.7 C.1.1.3 and C.3)."""
     return status in {0x0001, 0x0107, 0x0116} or 0xB000 <= status <= 0xBFFF
-
-
-def _status(answer: Dataset, peer: ApplicationEntity) -> int:
-    if "Status" not in answer:
-        raise PeerUnreachableError(f"{_name(peer)} gave no answer in time, or broke the association.")
-    return int(answer.Status)
-
-
-def _name(peer: ApplicationEntity) -> str:
-    return f"{peer.ae_title} at {peer.host}:{peer.port}"

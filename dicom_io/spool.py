@@ -45,7 +45,7 @@ class Spool:
         path = self.path(content_sha256)
         try:
             self._make_folder(path.parent)
-            if not path.exists():
+            if not _touch(path):
                 self.require_space(sum(len(part) for part in parts))
                 _write(path, parts)
             sync(path.parent)  # also for a file that another process has renamed just now
@@ -53,12 +53,25 @@ class Spool:
             raise SpoolError(f"spool: {error.strerror}: free space or mend the folder, then send again") from error
         return path
 
+    def set_aside(self, content_sha256: str) -> None:
+        """Rename a file that does not hold what its name says, so that the object can be stored anew.
+
+        Raises:
+            OSError: if the folder cannot be written.
+        """
+        path = self.path(content_sha256)
+        path.rename(path.with_suffix(".damaged"))
+
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():
             return
         for level in (self.root, folder):  # parents that mkdir makes by itself would not get the mode
             level.mkdir(mode=0o700, parents=True, exist_ok=True)
             sync(level.parent)
+
+    def free_bytes(self) -> int | None:
+        """Return how much space is free; None if there is no spool here."""
+        return shutil.disk_usage(self.root).free if self.root.is_dir() else None
 
     def require_space(self, size: int) -> None:
         """Check that an object of this many bytes fits and leaves the free space that is to be kept.
@@ -75,6 +88,15 @@ class Spool:
             raise SpoolError(
                 f"spool: {free} bytes free, {self.min_free_bytes} are kept free: free space, then send again"
             )
+
+
+def _touch(path: Path) -> bool:
+    """Tell whether a file is there, and keep it from being taken away as too old just now (see `leftovers`)."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _write(path: Path, parts: Sequence[bytes | memoryview]) -> None:

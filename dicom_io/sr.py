@@ -22,47 +22,52 @@ from dicom_io.errors import MissingAttributeError
 from dicom_io.header import PATIENT_AND_STUDY, decode_header
 from dicom_io.identity import sop_instance_reference
 from dicom_io.part10 import tolerant
-from dicom_io.report import ScreeningReport, derive_uid
-from dicom_io.sr_content import MANUFACTURER, PRIVATE_SCHEME, build_content
+from dicom_io.report import MANUFACTURER, ScreeningReport, derive_uid
+from dicom_io.sr_content import PRIVATE_SCHEME, build_content
 
 SERIES_NUMBER = 9101
 _FORMATTED_VRS = frozenset(("AS", "CS", "DA", "DS", "TM"))
 _SPECIFIC_CHARACTER_SET = 0x00080005
 
 
-def build_sr(report: ScreeningReport, headers: Sequence[bytes]) -> Dataset:
+def build_sr(report: ScreeningReport, headers: Sequence[bytes], newest: bytes | None = None) -> Dataset:
     """Build the structured report of a screening result.
 
     Args:
         report: what is stated.
-        headers: source images, each encoded by `dicom_io.header.encode_header`; at least one. The first one lends its
-            patient and study attributes, byte for byte.
+        headers: source images, each encoded by `dicom_io.header.encode_header`. Without one the report speaks of the
+            study alone.
+        newest: the header that lends its patient and study attributes, byte for byte; None: the first one.
 
     Returns:
         A Comprehensive 3D SR with file meta, ready for `save_as` or C-STORE; the same arguments give the same bytes.
 
     Raises:
-        MissingAttributeError: if the report names no image whose header is given, or one lacks a UID.
+        MissingAttributeError: if there is no header at all, if the report names images and no header is one of
+            theirs, or if a header lacks a UID.
 
     Source: DICOM PS3.3 A.35.13, PS3.16 TID 1500.
     """
+    lender = newest or next(iter(headers), None)
+    if lender is None:
+        raise MissingAttributeError("A structured report needs the header of an image of its study; none was given.")
     with tolerant():
-        document = _document(report, [decode_header(header) for header in headers])
-        return _finish(document, decode_header(headers[0]))
+        document = _document(report, [decode_header(header) for header in headers], decode_header(lender))
+        return _finish(document, decode_header(lender))
 
 
-def _document(report: ScreeningReport, sources: Sequence[Dataset]) -> Comprehensive3DSR:
+def _document(report: ScreeningReport, sources: Sequence[Dataset], lender: Dataset) -> Comprehensive3DSR:
     by_uid = {sop_instance_reference(source).sop_instance_uid: source for source in sources}
-    if not any(image.sop_instance_uid in by_uid for image in report.images):
+    if report.images and not any(image.sop_instance_uid in by_uid for image in report.images):
         raise MissingAttributeError("A structured report needs the header of an image it names; none was given.")
-    created = report.created_at.astimezone(_time_zone(sources[0]))
+    created = report.created_at.astimezone(_time_zone(lender))
     document = Comprehensive3DSR(
-        evidence=[_evidence(source, sources[0]) for source in by_uid.values()],
+        evidence=[_evidence(source, lender) for source in by_uid.values() or (lender,)],
         content=build_content(report, by_uid),
-        series_instance_uid=derive_uid(report.result_uid, "sr-series"),
+        series_instance_uid=derive_uid(report.result_uid, "sr-series", report.corrections),
         series_number=SERIES_NUMBER,
         series_description=describe(report),
-        sop_instance_uid=derive_uid(report.result_uid, "sr"),
+        sop_instance_uid=derive_uid(report.result_uid, "sr", report.corrections),
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MANUFACTURER,
@@ -70,7 +75,7 @@ def _document(report: ScreeningReport, sources: Sequence[Dataset]) -> Comprehens
         is_complete=report.complete,
         is_final=False,
         is_verified=False,
-        previous_versions=_predecessors(report, sources[0]),
+        previous_versions=_predecessors(report, lender),
         coding_schemes=[_private_scheme()],
         series_date=created.date(),
         series_time=created.time(),
@@ -80,6 +85,8 @@ def _document(report: ScreeningReport, sources: Sequence[Dataset]) -> Comprehens
     document.InstanceCreationDate, document.InstanceCreationTime = document.ContentDate, document.ContentTime
     # highdicom names its own version here, which would change the bytes of an object sent again after an update.
     del document.ContributingEquipmentSequence
+    if not by_uid:
+        del document.CurrentRequestedProcedureEvidenceSequence
     return document
 
 
@@ -87,6 +94,8 @@ def describe(report: ScreeningReport) -> str:
     """Return the Series Description, which a worklist can filter on."""
     if report.flagged:
         return "AI TRIAGE: HIGH"
+    if report.withdrawn:
+        return "AI TRIAGE: FLAG WITHDRAWN"
     return "AI TRIAGE: SCREENED" if report.reason is None else "AI TRIAGE: UNSCREENED"
 
 
@@ -109,8 +118,9 @@ def _predecessors(report: ScreeningReport, source: Dataset) -> list[Dataset] | N
         return None
     predecessor = Dataset()
     predecessor.SOPClassUID = Comprehensive3DSRStorage
-    predecessor.SOPInstanceUID = derive_uid(report.predecessor_result_uid, "sr")
-    predecessor.SeriesInstanceUID = derive_uid(report.predecessor_result_uid, "sr-series")
+    uid, corrections = report.predecessor_result_uid, report.predecessor_corrections
+    predecessor.SOPInstanceUID = derive_uid(uid, "sr", corrections)
+    predecessor.SeriesInstanceUID = derive_uid(uid, "sr-series", corrections)
     predecessor.StudyInstanceUID = sop_instance_reference(source).study_instance_uid
     return [predecessor]
 

@@ -9,6 +9,7 @@ from highdicom.sr import (
     ContentSequence,
     DeviceObserverIdentifyingAttributes,
     ImageContentItem,
+    LanguageOfContentItemAndDescendants,
     Measurement,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
@@ -25,9 +26,8 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from dicom_io.reasons import Reason
-from dicom_io.report import ScreenedImage, ScreeningReport, derive_uid
+from dicom_io.report import MANUFACTURER, ScreenedImage, ScreeningReport, derive_uid
 
-MANUFACTURER = "cxr-triage"
 PRIVATE_SCHEME = "99CXRTRIAGE"
 
 PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
@@ -45,8 +45,11 @@ HIGH = Code("high", PRIVATE_SCHEME, "High")
 STAGE = Code("result-stage", PRIVATE_SCHEME, "Stage of the screening result")
 COMPLETE = Code("complete", PRIVATE_SCHEME, "Every image of the study has been dealt with")
 INTERIM = Code("interim", PRIVATE_SCHEME, "Told before every image has been dealt with")
+FLAG = Code("flag", PRIVATE_SCHEME, "What became of the AI's flag")
+WITHDRAWN = Code("withdrawn", PRIVATE_SCHEME, "Withdrawn by a reader; says nothing about absence")
 WARNING = Code("warning", PRIVATE_SCHEME, "Warning")
 
+_ENGLISH = Code("en-US", "RFC5646", "English (United States)")
 _CONTAINS = RelationshipTypeValues.CONTAINS
 # The multi-frame SOP classes whose frames the reader takes for radiographs; elsewhere a frame must not be named.
 _MULTI_FRAME = frozenset(
@@ -76,7 +79,7 @@ def reason_code(reason: Reason) -> Code:
     return Code(reason.value, PRIVATE_SCHEME, reason.value.replace("-", " ").capitalize())
 
 
-def build_content(report: ScreeningReport, sources: Mapping[str, Dataset]) -> MeasurementReport:
+def build_content(report: ScreeningReport, sources: Mapping[str, Dataset]) -> ContentSequence:
     """Build the content tree of a report.
 
     Args:
@@ -85,11 +88,14 @@ def build_content(report: ScreeningReport, sources: Mapping[str, Dataset]) -> Me
 
     Returns:
         The root container: observer, procedure, image library, one measurement group per frame, and the statements
-        on the study. Only a flagged frame has a finding and a probability.
+        on the study. Only a flagged frame has a finding and a probability. Without images, which is so when all of them
+        were rejected, the statements on the study are all that is left.
 
     Source: DICOM PS3.16 TID 1500, 1501, 1600, 4019.
     """
     images = [image for image in report.images if image.sop_instance_uid in sources]
+    if not images:
+        return _content_without_images(report)
     screened = any(image.reason is None for image in images)
     content = MeasurementReport(
         observation_context=_observation_context(report),
@@ -101,6 +107,18 @@ def build_content(report: ScreeningReport, sources: Mapping[str, Dataset]) -> Me
     content[0].ContentSequence.insert(-1, _image_library(sources.values()))
     content[0].ContentSequence.append(_study_evaluations(report))
     return content
+
+
+def _content_without_images(report: ScreeningReport) -> ContentSequence:
+    # highdicom's MeasurementReport wants a measurement group.
+    root = ContainerContentItem(codes.DCM.ImagingMeasurementReport, template_id="1500")
+    procedure = CodeContentItem(
+        codes.DCM.ProcedureReported, codes.SCT.ImagingProcedure, RelationshipTypeValues.HAS_CONCEPT_MOD
+    )
+    language = LanguageOfContentItemAndDescendants(_ENGLISH)
+    observed = _observation_context(report)
+    root.ContentSequence = ContentSequence([*language, *observed, procedure, _study_evaluations(report)])
+    return ContentSequence([root], is_root=True)
 
 
 def _observation_context(report: ScreeningReport) -> ObservationContext:
@@ -146,6 +164,8 @@ def _certainty(probability: float) -> Measurement:
 def _image_statements(image: ScreenedImage) -> list[tuple[Code, Code]]:
     if image.reason is not None:
         return [(STATUS, UNSCREENED), (REASON, reason_code(image.reason))]
+    if image.withdrawn:
+        return [(STATUS, SCREENED), (FLAG, WITHDRAWN)]
     if image.flagged:
         return [(STATUS, SCREENED), (FINDING_CONTEXT, codes.SCT.Suspected)]
     return [(STATUS, SCREENED)]
@@ -156,7 +176,8 @@ def _study_statements(report: ScreeningReport) -> list[tuple[Code, Code]]:
     status = (
         [(STATUS, SCREENED)] if report.reason is None else [(STATUS, UNSCREENED), (REASON, reason_code(report.reason))]
     )
-    return [*status, *([(PRIORITY, HIGH)] if report.flagged else []), stage]
+    flag = [(PRIORITY, HIGH)] if report.flagged else [(FLAG, WITHDRAWN)] if report.withdrawn else []
+    return [*status, *flag, stage]
 
 
 def _study_evaluations(report: ScreeningReport) -> ContainerContentItem:

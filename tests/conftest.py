@@ -4,12 +4,13 @@ A missing server program skips the tests that need it on a developer's machine a
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.servers import dcmqrscp as dcmqrscp_server
 from tests.servers import orthanc as orthanc_server
 from tests.servers import ports
 from tests.servers import postgres as postgres_server
@@ -96,6 +97,21 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[orthanc_server
             server = orthanc_server.orthanc(
                 tmp_path_factory.mktemp("orthanc"), ae_title=ae_title, configuration=configuration
             )
+            return running.enter_context(server)
+
+        yield start
+
+
+@pytest.fixture
+def dcmqrscp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dcmqrscp_server.StartQueryRetrieveScp]:
+    """Call it to start DCMTK's dcmqrscp; `destinations` are the AE titles that it may send to, with their ports."""
+    with ExitStack() as running:
+
+        def start(
+            *options: str, ae_title: str = "DCMQRSCP", destinations: Mapping[str, int] | None = None
+        ) -> dcmqrscp_server.QueryRetrieveScp:
+            folder = tmp_path_factory.mktemp("dcmqrscp")
+            server = dcmqrscp_server.dcmqrscp(folder, *options, ae_title=ae_title, destinations=destinations)
             return running.enter_context(server)
 
         yield start

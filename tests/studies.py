@@ -39,7 +39,7 @@ from worker.tables import Delivery, Image, Result, Score, Study
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
-POLICY = ClaimPolicy(lease=60 * SECOND, max_attempts=3, retry=2 * SECOND, retry_max=300 * SECOND)
+POLICY = ClaimPolicy(lease=60 * SECOND, max_attempts=3, retry=2 * SECOND, retry_max=300 * SECOND, chance=lambda: 1.0)
 INPUT_SPEC = "5" * 64
 MODEL = ModelReference(name="resnet50", version="1.0.0", sha256="a" * 64)
 STUDY = "2.25.1"
@@ -92,6 +92,7 @@ def prepare(
     frames: int = 1,
     state: ImageState = ImageState.PREPARED,
     reason: Reason | None = None,
+    header: bytes = b"header",
     at: datetime = NOW,
 ) -> bool:
     """Finish the preparation of a film's current object."""
@@ -102,7 +103,7 @@ def prepare(
             .where(Image.sop_instance_uid == film, Image.state != ImageState.SUPERSEDED)
         ).one()
         pixels = tuple(bytes([number]) for number in range(frames)) if state is ImageState.PREPARED else ()
-        preparation = Preparation(state, frames=pixels, reason=reason, header=b"header")
+        preparation = Preparation(state, frames=pixels, reason=reason, header=header)
         return finish_image(session, ImageWork(*row), preparation, input_spec_sha256=INPUT_SPEC, now=at)
 
 

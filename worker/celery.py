@@ -10,17 +10,18 @@ from typing import Any
 
 import structlog
 from celery import Celery, signals
-from celery.schedules import crontab
 from kombu import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 
 from worker import embedded_broker
 from worker.observability import configure_logging
-from worker.queues import SWEEP, TRAIN, Queue, task_name
+from worker.queues import COMMIT, RECONCILE, TRAIN, Queue, queue_of, task_name
+from worker.schedule import schedule
 from worker.settings import Settings, load_settings
 
 BROKER_TIMEOUT_SECONDS = 2
-TRAIN_WITHIN_SECONDS = 3600  # else it starts in the middle of a working day
+
+_SHARING: dict[str, tuple[str, ...]] = {Queue.PREPARE: (COMMIT, RECONCILE)}  # modules of tasks that share a queue
 
 _log = structlog.get_logger()
 
@@ -54,28 +55,10 @@ def celery_settings() -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        "beat_scheduler": "celery.beat:Scheduler",  # the default keeps its state in a pickle
+        "beat_scheduler": "worker.beat:SteadyScheduler",  # the default keeps its state in a pickle
         "beat_max_loop_interval": settings.sweep_seconds,
-        "beat_schedule": _schedule(settings),
+        "beat_schedule": schedule(settings),
     }
-
-
-def _schedule(settings: Settings) -> dict[str, Any]:
-    sweep = {
-        "task": task_name(SWEEP),
-        "schedule": settings.sweep_seconds,
-        "options": {"queue": Queue.DELIVER.value, "expires": 10 * settings.sweep_seconds},
-    }
-    if settings.retraining.at is None:
-        return {SWEEP: sweep}
-    days, _, time = settings.retraining.at.rpartition(" ")
-    hour, minute = time.split(":")
-    train = {
-        "task": task_name(TRAIN),
-        "schedule": crontab(minute=minute, hour=hour, day_of_week=days or "*"),
-        "options": {"queue": TRAIN, "expires": TRAIN_WITHIN_SECONDS},
-    }
-    return {SWEEP: sweep, TRAIN: train}
 
 
 def _broker(settings: Settings) -> dict[str, Any]:
@@ -89,12 +72,12 @@ app = Celery("cxr-triage", set_as_current=True)
 app.add_defaults(celery_settings)
 
 
-def wake(queue: Queue) -> None:
-    """Tell a queue's workers to look for work; if the broker is away, the sweep will find it later."""
+def wake(task: str) -> None:
+    """Tell the workers of a task's queue to look for work; if the broker is away, the sweep will find it later."""
     try:
-        app.send_task(task_name(queue), queue=queue.value, retry=False, ignore_result=True)
+        app.send_task(task_name(task), queue=queue_of(task), retry=False, ignore_result=True)
     except (OperationalError, OSError) as error:
-        _log.warning("wake-up-lost", queue=queue.value, error=type(error).__name__)
+        _log.warning("wake-up-lost", task=task, error=type(error).__name__)
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
@@ -106,7 +89,8 @@ def _configure_logging(**_kwargs: Any) -> None:
 def _import_consumed_tasks(sender: Any, **_kwargs: Any) -> None:
     for queue in sender.app.amqp.queues.consume_from:
         try:
-            import_module(f"worker.tasks.{queue}")
+            for module in (queue, *_SHARING.get(queue, ())):
+                import_module(f"worker.tasks.{module}")
         except ImportError as error:  # Celery would only log it, and a worker without tasks discards every wake-up
             raise SystemExit(f"queue {queue}: {error}: install cxr-triage[{queue}] on this host") from error
 

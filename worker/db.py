@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -19,6 +19,7 @@ from worker.errors import ConfigurationError
 
 BUSY_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5
+PAGES_PER_SHRINK = 5000  # 20 MB, so that writers do not wait long
 
 
 class Database:
@@ -57,6 +58,12 @@ class Database:
         """Open a transaction that only reads; on SQLite it takes no write lock."""
         with Session(self.engine.execution_options(read_only=True), expire_on_commit=False) as session:
             yield session
+
+    def shrink(self) -> None:
+        """Give pages that deleted rows have left back to the disk, at most `PAGES_PER_SHRINK`; SQLite only."""
+        if self.engine.dialect.name == "sqlite":
+            with self.begin() as session:
+                session.execute(text(f"PRAGMA incremental_vacuum({PAGES_PER_SHRINK})")).all()
 
     def dispose(self) -> None:
         """Close the pooled connections."""

@@ -1,17 +1,17 @@
 """The deliver step: claim a row of the outbox, send it, record the answer."""
 
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from worker.delivery.send import send
-from worker.errors import DeliveryRefusedError, DeliveryRetryError
-from worker.repository.claims import release
-from worker.repository.outbox import DeliveryWork, claim_delivery, finish_delivery, refuse_delivery
+from worker.errors import DeliveryRefusedError, DeliveryRetryError, DestinationDownError
+from worker.faults import Fault
+from worker.holding import Held
+from worker.repository.outbox import DeliveryWork, claim_delivery, finish_delivery, refuse_delivery, retry_delivery
 from worker.sections import Destination
 from worker.service import Service
-from worker.tables import Delivery
 
 _log = structlog.get_logger()
 
@@ -28,10 +28,8 @@ class Deliverer:
             work = claim_delivery(session, now=self.service.now(), policy=self.service.delivery_policy)
         if work is None:
             return False
-        with ExitStack() as at_fault:  # a lease that nobody ends would hold up the destination
-            at_fault.callback(self._give_back, work, "a fault of the service: see its log")
+        with Held(partial(self._give_back, work)):  # a lease that nobody ends would hold up the destination
             self._deliver(work)
-            at_fault.pop_all()
         return True
 
     def _deliver(self, work: DeliveryWork) -> None:
@@ -40,7 +38,7 @@ class Deliverer:
             answer = self._send(work)
         except DeliveryRetryError as error:
             log.warning("delivery-retry", error=str(error))
-            self._give_back(work, str(error))
+            self._give_back(work, Fault(str(error), ""), down=isinstance(error, DestinationDownError))
         except DeliveryRefusedError as error:
             log.error("delivery-dead", error=str(error))  # noqa: TRY400 - the error is the peer's answer, not a bug
             self._refuse(work, str(error))
@@ -66,8 +64,7 @@ class Deliverer:
         with self.service.database.begin() as session:
             refuse_delivery(session, work, error, self.service.now())
 
-    def _give_back(self, work: DeliveryWork, error: str) -> None:
+    def _give_back(self, work: DeliveryWork, fault: Fault, counted: bool = True, *, down: bool = False) -> None:
+        now, policy = self.service.now(), self.service.delivery_policy
         with self.service.database.begin() as session:
-            release(
-                session, Delivery, work.delivery_id, error, now=self.service.now(), policy=self.service.delivery_policy
-            )
+            retry_delivery(session, work, fault, now=now, policy=policy, down=down, counted=counted)

@@ -47,6 +47,7 @@ class Stage(StrEnum):
     EARLY = "early"  # the first flagged image, told at once
     OVERDUE = "overdue"  # not done in time
     COMPLETE = "complete"  # quiet, and every image terminal
+    WITHDRAWN = "withdrawn"  # a reader said that the flag was wrong
 
 
 class Urgency(IntEnum):
@@ -100,6 +101,7 @@ class Prediction(_Frozen):
         logit: the network's output before the sigmoid.
         threshold: the probability at the operating point.
         threshold_logit: the logit at and above which the frame is flagged.
+        withdrawn: whether a reader said that this flagged frame's flag was wrong; it raises nothing any more.
         model: the model that scored the frame, where it is another one than the flag names.
     """
 
@@ -113,14 +115,16 @@ class Prediction(_Frozen):
     threshold: float | None = Field(default=None, ge=0, le=1)
     threshold_logit: float | None = None
     flagged: bool = False
+    withdrawn: bool = False
     model: ModelReference | None = None
 
 
 class Flag(_Frozen):
     """One screening result as it leaves the service; the JSON flag of every destination.
 
-    `model` is the one that gave the newest score, or the one in service where nothing was scored. The JSON Schema is
-    `worker/delivery/flag.schema.json`.
+    `withdrawn` says that a reader withdrew the study's flag, and that nothing has raised it since; it never means
+    normal. `model` is the one that gave the newest score, or the one in service where nothing was scored. The JSON
+    Schema is `worker/delivery/flag.schema.json`.
     """
 
     schema_: Literal["cxr-triage/flag/1"] = Field(default="cxr-triage/flag/1", alias="schema")
@@ -136,6 +140,7 @@ class Flag(_Frozen):
     priority: Priority | None
     priority_reason: PriorityReason | None
     finding: str | None
+    withdrawn: bool = False
     warnings: tuple[str, ...] = ()
     images: tuple[Prediction, ...]
     model: ModelReference
@@ -153,9 +158,21 @@ class ScreeningResult(_Frozen):
         flag: what is said.
         headers: one encoded header data set (no pixels, Explicit VR Little Endian) per image named in the flag
             that came as DICOM, in the flag's order.
+        newest_header: that of the study's most recently received image, whose patient and study attributes are to be
+            repeated; None: those of the first header.
+        corrections: how often these attributes were corrected; objects with other ones have other UIDs.
         predecessor_result_uid: the last earlier result of the study that this destination has accepted, if any.
+        predecessor_corrections: the number of corrections when it was sent.
     """
 
     flag: Flag
     headers: tuple[bytes, ...] = ()
+    newest_header: bytes | None = None
+    corrections: int = 0
     predecessor_result_uid: str | None = None
+    predecessor_corrections: int = 0
+
+    @property
+    def has_dicom_source(self) -> bool:
+        """Whether a DICOM report can be made: of an image it names, or of the study where all were rejected."""
+        return bool(self.headers) or (self.newest_header is not None and not self.flag.images)

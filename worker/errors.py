@@ -4,8 +4,11 @@ TriageError
 ├── ConfigurationError       settings, database level or model directory; the operator must act
 ├── ModelError               a model artifact that is damaged, incomplete or of another shape
 ├── PromotionError           a model that may not take the place of the one in service
+├── WithdrawalError          a flag that a reader cannot withdraw
+├── RunsAlreadyError         another process does this now, and one at a time may
 ├── TransientError           the same work may succeed later: the row goes back with a delay
 │   └── DeliveryRetryError
+│       └── DestinationDownError
 └── PermanentError           the same work will fail again: the row is failed with its reason
     └── DeliveryRefusedError
 """
@@ -27,12 +30,24 @@ class PromotionError(TriageError):
     """A model may not take the place of the one in service; the message says why and what to do."""
 
 
+class WithdrawalError(TriageError):
+    """A flag cannot be withdrawn; the message says why and what to do."""
+
+
+class RunsAlreadyError(TriageError):
+    """Another process does the same now, and one at a time may; wait for its end."""
+
+
 class TransientError(TriageError):
     """The same work may succeed later."""
 
 
 class DeliveryRetryError(TransientError):
     """A destination could not be reached or asked to try later."""
+
+
+class DestinationDownError(DeliveryRetryError):
+    """A destination takes nothing at present, whatever is sent."""
 
 
 class PermanentError(TriageError):

@@ -6,12 +6,14 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from dicom_io.errors import OutOfResourcesError
+from dicom_io.errors import ImageError, OutOfResourcesError
 from dicom_io.identification import carries_pixels
+from dicom_io.rejection import RejectionNote, is_key_object_selection, read_rejection_note
 from dicom_io.scp import ReceivedObject
 from worker.domain import Urgency
 from worker.queues import Queue
-from worker.repository.intake import IncomingImage, Receipt, record_image, record_object_without_pixels
+from worker.repository.intake import IncomingImage, Receipt, record_image, record_other_object
+from worker.repository.rejections import record_rejection
 from worker.service import Service
 
 _URGENCY = {0: Urgency.MEDIUM, 1: Urgency.HIGH, 2: Urgency.LOW}  # PS3.7 E.1, Priority (0000,0700)
@@ -45,10 +47,8 @@ class Intake:
 
     def _take(self, received: ReceivedObject) -> Receipt | None:
         reference = received.identification.reference
-        now = self.service.now()
-        if not carries_pixels(reference.sop_class_uid):
-            with self.service.database.begin() as session:
-                record_object_without_pixels(session, reference, received.calling_ae_title, now)
+        if received.identification.made_here or not carries_pixels(reference.sop_class_uid):
+            self._record(received)
             return None
         self.service.spool.store(received.content_sha256, (received.file_head, received.data_set))
         with self.service.database.begin() as session:
@@ -56,6 +56,14 @@ class Intake:
         if receipt is not Receipt.DUPLICATE:
             self.service.wake(Queue.PREPARE)
         return receipt
+
+    def _record(self, received: ReceivedObject) -> None:
+        reference, now = received.identification.reference, self.service.now()
+        note, fault = _rejection_note(received)
+        with self.service.database.begin() as session:
+            record_other_object(session, reference, received.calling_ae_title, now, fault)
+            if note is not None:
+                record_rejection(session, note, reference, now)
 
     def _incoming(self, received: ReceivedObject) -> IncomingImage:
         now = self.service.now()
@@ -70,3 +78,18 @@ class Intake:
             received_at=now,
             due_at=now + timedelta(minutes=self.service.settings.screen_within_minutes),
         )
+
+
+def _rejection_note(received: ReceivedObject) -> tuple[RejectionNote | None, str | None]:
+    """Return the note that the object is, or what is wrong with it.
+
+    A document that cannot be read takes nothing back; it is not refused, since sending it again would not mend it.
+    """
+    reference = received.identification.reference
+    if not is_key_object_selection(reference.sop_class_uid):
+        return None, None
+    try:
+        return read_rejection_note(received.data_set, received.transfer_syntax_uid), None
+    except ImageError as error:
+        _log.warning("key-objects-unreadable", sop_instance_uid=reference.sop_instance_uid, error=str(error))
+        return None, str(error)

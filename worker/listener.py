@@ -11,6 +11,7 @@ from dicom_io.scp import StorageSCP
 from dicom_io.shared_port import reserve
 from worker.bootstrap import build_service
 from worker.celery import wake
+from worker.committing import CommitmentDesk
 from worker.errors import ConfigurationError
 from worker.intake import Intake
 from worker.metrics import counting, expose
@@ -63,6 +64,7 @@ def reserve_port(listener: ListenerSettings) -> Iterator[None]:
 
 def _provider(listener: ListenerSettings, service: Service, *, share_port: bool) -> StorageSCP:
     receive = Intake(service).receive
+    commit = CommitmentDesk(service).take if service.settings.storage_commitment.enabled else None
     try:
         return StorageSCP(
             listener.entity,
@@ -70,6 +72,7 @@ def _provider(listener: ListenerSettings, service: Service, *, share_port: bool)
             access=listener.access,
             limits=listener.limits,
             observer=counting(),
+            commit=commit,
             share_port=share_port,
         )
     except TlsFilesError as error:

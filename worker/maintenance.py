@@ -9,15 +9,16 @@ import structlog
 from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
-from worker.queues import Queue
+from worker.queues import COMMIT, Queue
 from worker.repository.claims import exhausted, has_standing_work
+from worker.repository.commitments import bury_exhausted_commitments
 from worker.repository.outbox import bury_exhausted_deliveries
 from worker.repository.preparation import fail_exhausted_images
 from worker.repository.results import overdue_studies, quiet_studies
 from worker.repository.scoring import fail_frames
 from worker.service import Service
 from worker.stating import Speaker
-from worker.tables import Claimable, Delivery, Image, Score
+from worker.tables import Claimable, Commitment, Delivery, Image, Score
 
 STUDIES_PER_SWEEP = 200
 
@@ -60,9 +61,18 @@ class Sweeper:
         with begin() as session:
             undelivered = exhausted(session, Delivery, now=now, policy=deliveries)
             bury_exhausted_deliveries(session, undelivered, now)
-        if not (unprepared or unscored or undelivered):
+        with begin() as session:
+            unreported = exhausted(session, Commitment, now=now, policy=deliveries)
+            bury_exhausted_commitments(session, unreported, now)
+        counts = {
+            "images": len(unprepared),
+            "frames": len(unscored),
+            "deliveries": len(undelivered),
+            "commitments": len(unreported),
+        }
+        if not any(counts.values()):
             return False
-        _log.error("gave-up", images=len(unprepared), frames=len(unscored), deliveries=len(undelivered))
+        _log.error("gave-up", **counts)
         return True
 
     def _quiet(self, session: Session, now: datetime) -> Sequence[int]:
@@ -89,14 +99,20 @@ class Sweeper:
     def _wake_standing(self) -> bool:
         now = self.service.now()
         with self.service.database.read() as session:
-            standing = [queue for queue, table in _WORK.items() if self._stands(session, table, now)]
-        for queue in standing:
-            self.service.wake(queue)
+            standing = [task for task, table in _WORK.items() if self._stands(session, table, now)]
+        for task in standing:
+            self.service.wake(task)
         return bool(standing)
 
     def _stands(self, session: Session, table: type[Claimable], now: datetime) -> bool:
-        policy = self.service.delivery_policy if table is Delivery else self.service.image_policy
+        policy = self.service.delivery_policy if table in _REPORTS else self.service.image_policy
         return has_standing_work(session, table, now=now, policy=policy)
 
 
-_WORK: dict[Queue, type[Claimable]] = {Queue.PREPARE: Image, Queue.SCORE: Score, Queue.DELIVER: Delivery}
+_WORK: dict[str, type[Claimable]] = {
+    Queue.PREPARE: Image,
+    Queue.SCORE: Score,
+    Queue.DELIVER: Delivery,
+    COMMIT: Commitment,
+}
+_REPORTS = (Delivery, Commitment)  # what is sent to others, and so tried as often as deliveries are

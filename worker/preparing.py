@@ -2,6 +2,7 @@
 
 import errno
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -13,14 +14,14 @@ from dicom_io.part10 import settle
 from dicom_io.reader import read_raw_header
 from dicom_io.suitability import age_years, assess
 from worker.domain import ImageState
+from worker.faults import Fault, describe
+from worker.holding import Held
 from worker.model.artifact import ModelCard
 from worker.model.intended_use import age_warnings
 from worker.model.preprocessing import prepare
 from worker.queues import Queue
-from worker.repository.claims import release
-from worker.repository.preparation import ImageWork, Preparation, claim_image, finish_image
+from worker.repository.preparation import ImageWork, Preparation, claim_image, finish_image, retry_image
 from worker.service import Service
-from worker.tables import Image
 
 # What opening one file can answer while its disk is well; None where a library raised OSError of its own. Any other
 # errno (EIO, ESTALE, ENOTCONN …) is the disk's fault, and not held against the images that wait.
@@ -42,19 +43,25 @@ class Preparer:
             work = claim_image(session, now=self.service.now(), policy=self.service.image_policy)
         if work is None:
             return False
+        with Held(partial(self._give_back, work)):
+            self._prepare_held(work)
+        return True
+
+    def _prepare_held(self, work: ImageWork) -> None:
         try:
             preparation = self._prepare(self.service.spool.path(work.content_sha256))
         except OSError as error:  # the spool is away, not the image broken
-            self._give_back(work, error)
+            counted = self.service.spool.root.is_dir() and error.errno in _FAULTS_OF_THE_FILE
+            self._give_back(work, describe(error), counted)
         else:
             self._finish(work, preparation)
-        return True
 
     def _prepare(self, path: Path) -> Preparation:
         try:
             return self._prepare_readable(path)
         except ImageError as error:
-            return Preparation(ImageState.FAILED, reason=error.reason, error=str(error), header=_header_of(path))
+            fault = Fault(str(error), describe(error).traceback)
+            return Preparation(ImageState.FAILED, reason=error.reason, fault=fault, header=_header_of(path))
 
     def _prepare_readable(self, path: Path) -> Preparation:
         header = read_raw_header(path)
@@ -90,22 +97,15 @@ class Preparer:
             study_instance_uid=work.study_instance_uid,
             image_id=work.image_id,
             reason=preparation.reason,
-            error=preparation.error,
+            error=None if preparation.fault is None else preparation.fault.error,
         )
 
-    def _give_back(self, work: ImageWork, error: OSError) -> None:
-        text = f"{type(error).__name__}: {error.strerror}"
+    def _give_back(self, work: ImageWork, fault: Fault, counted: bool) -> None:
+        now, policy = self.service.now(), self.service.image_policy
         with self.service.database.begin() as session:
-            release(
-                session,
-                Image,
-                work.image_id,
-                text,
-                now=self.service.now(),
-                policy=self.service.image_policy,
-                counted=self.service.spool.root.is_dir() and error.errno in _FAULTS_OF_THE_FILE,
-            )
-        _log.warning("prepare-retry", study_instance_uid=work.study_instance_uid, image_id=work.image_id, error=text)
+            retry_image(session, work, fault, now=now, policy=policy, counted=counted)
+        identity = {"study_instance_uid": work.study_instance_uid, "image_id": work.image_id}
+        _log.warning("prepare-retry", error=fault.error, **identity)
 
 
 def _header_of(path: Path) -> bytes | None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import structlog
@@ -11,13 +12,22 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
+from worker.faults import Fault
+from worker.holding import Held
 from worker.inference import Engine, Scores
 from worker.model.judgement import judge_frame
 from worker.queues import Queue
 from worker.repository.claims import release
 from worker.repository.model_versions import is_champion
 from worker.repository.preparation import prepare_again
-from worker.repository.scoring import FrameScore, FrameWork, claim_frames, fail_frames, finish_frames
+from worker.repository.scoring import (
+    FrameScore,
+    FrameWork,
+    claim_frames,
+    fail_frames,
+    finish_frames,
+    retry_frames,
+)
 from worker.service import Service
 from worker.stating import Speaker
 from worker.tables import Score
@@ -41,6 +51,11 @@ class Scorer:
         work = self._claim()
         if not work:
             return False
+        with Held(partial(self._retry, work)):
+            self._score_held(work)
+        return True
+
+    def _score_held(self, work: Sequence[FrameWork]) -> None:
         films = [self._film(frame) for frame in work]
         ready = [(frame, film) for frame, film in zip(work, films, strict=True) if film is not None]
         damaged = [
@@ -59,6 +74,22 @@ class Scorer:
             self.service.wake(Queue.DELIVER)
         counts = {"damaged": len(damaged), "unprepared": len(unprepared), "nonsense": len(nonsense)}
         _log.info("scored", frames=len(scores), told=told, **counts)
+
+    def _retry(self, work: Sequence[FrameWork], fault: Fault, counted: bool) -> None:
+        # While the network answers for no film at all the fault is this host's: it must not empty the queue into
+        # quarantine.
+        counted = counted and self._engine_answers()
+        now, ids = self.service.now(), [frame.score_id for frame in work]
+        with self.service.database.begin() as session:
+            retry_frames(session, ids, fault, now=now, policy=self.service.image_policy, counted=counted)
+        _log.warning("score-retry", frames=len(ids), error=fault.error, counted=counted)
+
+    def _engine_answers(self) -> bool:
+        size = self.engine.card.input_spec.size
+        try:
+            self.engine.score(np.zeros((1, size, size), np.uint8))
+        except (MemoryError, RuntimeError):  # RuntimeError: whatever CUDA says
+            return False
         return True
 
     def _claim(self) -> list[FrameWork]:

@@ -17,6 +17,7 @@ from worker.repository.results import (
     last_result_uid,
     last_scoring_model,
     lock_study,
+    told_destinations,
     was_said,
 )
 from worker.sections import Destination
@@ -68,11 +69,22 @@ class Speaker:
             return False
         return self._state(session, study, verdict, Stage.COMPLETE, now)
 
+    def state_withdrawal(self, session: Session, study: Study, now: datetime) -> str:
+        """Say that a reader has withdrawn the flag of a locked study; returns the UID of the result."""
+        verdict = judge(image_outcomes(session, study.id), withdrawn=True)
+        self._state(session, study, verdict, Stage.WITHDRAWN, now)
+        return last_result_uid(session, study.id) or ""
+
     def _state(self, session: Session, study: Study, verdict: Verdict, stage: Stage, now: datetime) -> bool:
         model = last_scoring_model(session, study.id) or self.champion
         flag = self._flag(session, study, name_other_models(verdict, model.reference), stage, now, model.reference)
         destinations = () if study.synthetic else self.destinations
-        names = [d.name for d in destinations if wants(d, flag, in_scope=verdict.in_scope)]
+        told = told_destinations(session, study.id)
+        names = [
+            destination.name
+            for destination in destinations
+            if wants(destination, flag, in_scope=verdict.in_scope, told=destination.name in told)
+        ]
         return add_result(session, study, flag, stage, model, names)
 
     def _flag(
@@ -82,7 +94,8 @@ class Speaker:
             result_uid=f"2.25.{uuid.uuid4().int}",  # PS3.5 B.2
             supersedes=last_result_uid(session, study.id),
             revision=study.revision,
-            complete=stage is Stage.COMPLETE,
+            complete=stage is Stage.COMPLETE
+            or (stage is Stage.WITHDRAWN and study.concluded_revision == study.revision),
             origin=Origin.SHADOW if self.shadow else Origin.LIVE,
             study_instance_uid=study.study_instance_uid,
             accession_number=study.accession_number,
@@ -91,6 +104,7 @@ class Speaker:
             priority=verdict.priority,
             priority_reason=verdict.priority_reason,
             finding=verdict.finding,
+            withdrawn=verdict.withdrawn,
             warnings=verdict.warnings,
             images=verdict.predictions,
             model=model,

@@ -114,7 +114,7 @@ class Image(Claimable, Base):
     """A received object with pixels; the row is the work of preparing it.
 
     `data_set_bytes` is the length of what `content_sha256` is the hash of. `rejection` is the code of the rejection
-    note that names the object (PS3.16 CID 7011); of a `withdrawn` one a reader said that its flag was wrong. Until
+    note that names the object (PS3.16 CID 7010); of a `withdrawn` one a reader said that its flag was wrong. Until
     `committed_until` its file is kept whatever the retention, since a sender may have deleted its own on our word; the
     file is gone since `purged_at`.
     """
@@ -141,6 +141,7 @@ class Image(Claimable, Base):
 
     __table_args__ = (
         UniqueConstraint("study_id", "sop_instance_uid", "content_sha256"),
+        Index("ix_images_content", "content_sha256"),
         Index("ix_images_kept", "received_at", sqlite_where=_KEPT, postgresql_where=_KEPT),
         Index("ix_images_sop_instance", "sop_instance_uid"),
         Index("ix_images_work", _MOST_URGENT, "id", sqlite_where=_TO_PREPARE, postgresql_where=_TO_PREPARE),
@@ -209,8 +210,29 @@ class Result(Base):
     )
 
 
+class RejectedInstance(Base):
+    """An object that a rejection note names, whether it came here or not: the note may come first.
+
+    `code` is the note's title (PS3.16 CID 7010).
+    """
+
+    __tablename__ = "rejected_instances"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    note_sop_instance_uid: Mapped[str] = mapped_column(UID)
+    study_instance_uid: Mapped[str] = mapped_column(UID)
+    sop_instance_uid: Mapped[str] = mapped_column(UID)
+    code: Mapped[str] = mapped_column(Code)
+    received_at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("sop_instance_uid", "study_instance_uid", "note_sop_instance_uid"),)
+
+
 class Delivery(Claimable, Base):
-    """The outbox: one row per result and destination."""
+    """The outbox: one row per result and destination.
+
+    `corrections` is the study's number of corrections when the result was last sent: it tells the name of the object.
+    """
 
     __tablename__ = "deliveries"
 
@@ -218,6 +240,7 @@ class Delivery(Claimable, Base):
     destination: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(Code)
     answer: Mapped[str | None] = mapped_column(Text)
+    corrections: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     delivered_at: Mapped[datetime | None]
 
@@ -225,6 +248,16 @@ class Delivery(Claimable, Base):
         UniqueConstraint("result_id", "destination"),
         Index("ix_deliveries_work", _MOST_URGENT, "id", sqlite_where=_TO_DELIVER, postgresql_where=_TO_DELIVER),
     )
+
+
+class DestinationOutage(Base):
+    """A destination that took nothing of late: how often in a row, and until when nothing is sent to it."""
+
+    __tablename__ = "destination_outages"
+
+    destination: Mapped[str] = mapped_column(String(64), primary_key=True)
+    failures: Mapped[int]
+    paused_until: Mapped[datetime | None]
 
 
 class Commitment(Claimable, Base):
@@ -244,6 +277,22 @@ class Commitment(Claimable, Base):
         UniqueConstraint("calling_ae_title", "transaction_uid"),
         Index("ix_commitments_work", _MOST_URGENT, "id", sqlite_where=_TO_REPORT, postgresql_where=_TO_REPORT),
     )
+
+
+class Reconciliation(Base):
+    """The asking of a PACS what never came here: who is at it, and how far the run of the night is.
+
+    `night` is the day on which the window opened; `studies` holds by UID what became of each of its studies so far.
+    """
+
+    __tablename__ = "reconciliations"
+
+    pacs: Mapped[str] = mapped_column(String(16), primary_key=True)
+    holder: Mapped[str | None] = mapped_column(String(36))
+    lease_until: Mapped[datetime | None]
+    night: Mapped[str | None] = mapped_column(String(10))
+    studies: Mapped[dict[str, Any]]
+    finished_at: Mapped[datetime | None]
 
 
 class ModelVersion(Base):

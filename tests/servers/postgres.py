@@ -72,16 +72,34 @@ def _create_cluster(initdb: str, data: Path, user: str | None) -> None:
     )
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """Where a server keeps its data, whether it runs or not."""
+
+    folder: Path
+    port: int
+    user: str | None
+    durable: bool
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[tuple[PostgresServer, subprocess.Popen[bytes]]]:
+        """Run the server on its data until the block ends."""
+        program = require_program("postgres", PACKAGE, folder=_newest_programs())
+        server, folder = PostgresServer(port=self.port), str(self.folder)
+        command = [program, "-D", f"{folder}/data", "-h", LOOPBACK, "-p", str(self.port), "-k", folder]
+        options = [part for option in (() if self.durable else DURABILITY_OFF) for part in ("-c", option)]
+        with running([*command, *options], ready=server.is_ready, log=self.folder / "log", user=self.user) as process:
+            yield server, process
+
+
 @contextlib.contextmanager
-def postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
-    """Run a server in a temporary folder; as root, under the account that Debian's package made for it.
+def cluster(*, durable: bool = False) -> Iterator[Cluster]:
+    """Make an empty cluster in a temporary folder; as root, under the account that Debian's package made for it.
 
     Args:
         durable: as in production; else a power cut loses what was committed, and tests take less time.
     """
-    folder_of_programs = _newest_programs()
-    initdb = require_program("initdb", PACKAGE, folder=folder_of_programs)
-    program = require_program("postgres", PACKAGE, folder=folder_of_programs)
+    initdb = require_program("initdb", PACKAGE, folder=_newest_programs())
     user = "postgres" if os.geteuid() == 0 else None
     # Not pytest's own temporary folder: another account may not enter that one.
     with tempfile.TemporaryDirectory(prefix="cxr-postgres-", ignore_cleanup_errors=True) as name:
@@ -89,8 +107,11 @@ def postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
         if user:
             shutil.chown(folder, user)
         _create_cluster(initdb, folder / "data", user)
-        server = PostgresServer(port=free_port())
-        command = [program, "-D", str(folder / "data"), "-h", LOOPBACK, "-p", str(server.port), "-k", str(folder)]
-        options = [part for option in (() if durable else DURABILITY_OFF) for part in ("-c", option)]
-        with running([*command, *options], ready=server.is_ready, log=folder / "log", user=user):
-            yield server
+        yield Cluster(folder, free_port(), user, durable)
+
+
+@contextlib.contextmanager
+def postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """Run a server on a cluster of its own; see `cluster`."""
+    with cluster(durable=durable) as empty, empty.serving() as (server, _):
+        yield server

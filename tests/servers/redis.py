@@ -1,6 +1,7 @@
 """A private Redis."""
 
 import contextlib
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,12 +24,23 @@ def _answers(url: str) -> bool:
 @contextlib.contextmanager
 def redis(folder: Path) -> Iterator[str]:
     """Run a server that keeps nothing on disk; the value is its URL."""
-    program = require_program("redis-server", "redis-server")
     port = free_port()
-    url = f"redis://{LOOPBACK}:{port}/0"
+    with serving(folder, port):
+        yield url_of(port)
+
+
+@contextlib.contextmanager
+def serving(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server that keeps nothing on disk, on a given port; the value is its process."""
+    program = require_program("redis-server", "redis-server")
     command = [program, "--bind", LOOPBACK, "--port", str(port), "--save", "", "--appendonly", "no"]
-    with running(command, ready=lambda: _answers(url), log=folder / "redis.log"):
-        yield url
+    with running(command, ready=lambda: _answers(url_of(port)), log=folder / "redis.log") as process:
+        yield process
+
+
+def url_of(port: int) -> str:
+    """The URL of a server on a port."""
+    return f"redis://{LOOPBACK}:{port}/0"
 
 
 def flush(url: str) -> None:

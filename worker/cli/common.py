@@ -1,18 +1,28 @@
 """What the commands share: the options, and errors told in one line."""
 
+import getpass
+import json
+import os
+import platform
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import BaseModel
 from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
 from dicom_io.errors import DicomIoError
+from worker.db import Database
 from worker.errors import TriageError
+from worker.level import require_current
+from worker.repository.audit import record_command
+from worker.service import utc_now
+from worker.settings import Settings
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="TOML settings file; also read from CXR_CONFIG.", show_default=False)
@@ -43,6 +53,40 @@ def _cause(error: OperationalError) -> str:
     # A driver's first line names host and cause, never the password.
     text = str(error.orig).strip()
     return text.splitlines()[0] if text else type(error.orig).__name__
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the database of the settings.
+
+    Raises:
+        ConfigurationError: if it is of another level.
+    """
+    database = Database(settings.effective_database_url)
+    require_current(database)
+    return database
+
+
+def print_json(value: BaseModel | Sequence[BaseModel]) -> None:
+    """Print a value, or a list of them, as one line of JSON."""
+    plain = (
+        value.model_dump(mode="json") if isinstance(value, BaseModel) else [v.model_dump(mode="json") for v in value]
+    )
+    typer.echo(json.dumps(plain, ensure_ascii=False))
+
+
+def operator() -> str:
+    """Return who runs this command, as user@host: behind sudo the one who called it."""
+    try:
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        user = str(os.getuid())
+    return f"{user}@{platform.node()}"
+
+
+def note_command(database: Database, command: str, **detail: str | float | None) -> None:
+    """Record that a command was run which has changed something in transactions of its own."""
+    with database.begin() as session:
+        record_command(session, utc_now(), command, operator(), None, **detail)
 
 
 def stop_on_signals() -> threading.Event:

@@ -1,32 +1,30 @@
-"""`worklist`, `study`, `status` and `deliveries`: the same facts as a table for people and as JSON for programs."""
+"""`worklist`, `study` and `status`: the same facts as a table for people and as JSON for programs."""
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import BaseModel
 from rich.console import Console
 
-from worker.cli.common import ConfigOption, JsonOption, one_line_errors
+from dicom_io.spool import Spool
+from worker.cli.common import ConfigOption, JsonOption, one_line_errors, open_database, print_json
 from worker.console import WORKLIST_COLUMNS, model_rows, show, worklist_rows
-from worker.db import Database
 from worker.errors import ConfigurationError
-from worker.level import require_current
 from worker.repository import views
-from worker.repository.outbox import retry_dead_deliveries
 from worker.service import utc_now
-from worker.settings import load_settings
+from worker.settings import Settings, load_settings
 
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many of the latest studies to show.")]
 
 
 def worklist(config: ConfigOption = None, *, as_json: JsonOption = False, limit: LimitOption = 200) -> None:
     """Show the latest studies, most urgent first."""
-    with one_line_errors(), _database(config).read() as session:
+    with one_line_errors(), open_database(load_settings(config)).read() as session:
         entries = views.worklist(session, limit=limit)
     if as_json:
-        _print_json(entries)
+        print_json(entries)
     else:
         show(Console(), WORKLIST_COLUMNS, worklist_rows(entries, utc_now()))
 
@@ -34,72 +32,47 @@ def worklist(config: ConfigOption = None, *, as_json: JsonOption = False, limit:
 def study(uid: Annotated[str, typer.Argument()], config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     """Show the whole history of the study with this Study Instance UID."""
     with one_line_errors():
-        with _database(config).read() as session:
+        with open_database(load_settings(config)).read() as session:
             history = views.study_history(session, uid)
         if history is None:
             raise ConfigurationError(f"no study {uid} was received; `cxr-triage worklist` lists those that were")
     if as_json:
-        _print_json(history)
+        print_json(history)
     else:
         _print_history(history)
 
 
 def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     """Show how much work waits, what failed, and which model is in service."""
-    with one_line_errors(), _database(config).read() as session:
-        current = views.service_status(session)
-    if as_json:
-        _print_json(current)
-        return
-    facts = current.model_dump(mode="json")
-    show(Console(), ("fact", "value"), [[name.replace("_", " "), json.dumps(value)] for name, value in facts.items()])
-
-
-def deliveries(
-    action: Annotated[str, typer.Argument(help="`list`, or `retry` to send the dead letters again.")] = "list",
-    config: ConfigOption = None,
-    *,
-    as_json: JsonOption = False,
-) -> None:
-    """Show what waits in the outbox and the dead letters, or send those again."""
     with one_line_errors():
-        database = _database(config)
-        if action == "retry":
-            with database.begin() as session:
-                typer.echo(f"{retry_dead_deliveries(session)} dead letters put back")
-            return
-        if action != "list":
-            raise ConfigurationError(f"deliveries {action}: unknown; use list or retry")
-        with database.read() as session:
-            rows = views.undelivered(session)
+        settings = load_settings(config)
+        with open_database(settings).read() as session:
+            current = views.service_status(session)
+        facts = {**current.model_dump(mode="json"), **_disk(settings)}
     if as_json:
-        _print_json(rows)
-    else:
-        columns = ("destination", "state", "attempts", "not_before", "last_error", "result_uid")
-        show(Console(), columns, model_rows(rows, columns))
+        typer.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    show(Console(), ("fact", "value"), [[name.replace("_", " "), json.dumps(value)] for name, value in facts.items()])
 
 
 def _print_history(history: views.StudyHistory) -> None:
     console = Console()
     show(console, WORKLIST_COLUMNS, worklist_rows([history.study], utc_now()))
+    of_images = ("id", "state", "reason", "rejection", "withdrawn", "attempts", "last_error", "purged_at")
     parts: tuple[tuple[Sequence[BaseModel], tuple[str, ...]], ...] = (
-        (history.images, ("state", "reason", "attempts", "last_error", "sop_instance_uid")),
-        (history.deliveries, ("destination", "state", "attempts", "answer", "delivered_at")),
-        (history.events, ("at", "kind", "detail")),
+        (history.images, (*of_images, "sop_instance_uid")),
+        (history.deliveries, ("destination", "state", "attempts", "answer", "last_error", "result_uid")),
     )
     for models, columns in parts:
-        typer.echo()
-        show(console, columns, model_rows(models, columns))
+        if models:
+            typer.echo()
+            show(console, columns, model_rows(models, columns))
+    typer.echo()
+    for event in history.events:
+        time = event.at.isoformat(" ", "milliseconds").removesuffix("+00:00")
+        console.print(f"{time}Z  {event.text}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _database(config: Any) -> Database:
-    database = Database(load_settings(config).effective_database_url)
-    require_current(database)
-    return database
-
-
-def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:
-    plain = (
-        value.model_dump(mode="json") if isinstance(value, BaseModel) else [v.model_dump(mode="json") for v in value]
-    )
-    typer.echo(json.dumps(plain, ensure_ascii=False))
+def _disk(settings: Settings) -> dict[str, int | bool | None]:
+    free, kept = Spool(settings.spool_dir, min_free_bytes=settings.min_free_bytes).free_bytes(), settings.min_free_bytes
+    return {"free_bytes": free, "kept_free_bytes": kept, "refuses_objects": None if free is None else free < kept}

@@ -2,7 +2,20 @@
 
 import typer
 
-from worker.cli import demo, examine, look, models, run, screen
+from worker.cli import (
+    commitments,
+    correct,
+    deliveries,
+    demo,
+    examine,
+    look,
+    models,
+    purge,
+    quarantine,
+    reconcile,
+    run,
+    screen,
+)
 
 app = typer.Typer(
     name="cxr-triage",
@@ -18,8 +31,13 @@ for command in (
     look.worklist,
     look.study,
     look.status,
-    look.deliveries,
+    deliveries.deliveries,
+    commitments.commitments,
+    quarantine.quarantine,
+    correct.withdraw,
+    purge.purge,
     examine.doctor,
+    reconcile.reconcile,
     demo.demo,
 ):
     app.command()(command)

@@ -1,9 +1,6 @@
 """`models`: which models are and were in service, another one in its place, and the way back."""
 
-import getpass
 import json
-import os
-import platform
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +10,7 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from worker.bootstrap import build_service
-from worker.cli.common import ConfigOption, JsonOption, one_line_errors
+from worker.cli.common import ConfigOption, JsonOption, note_command, one_line_errors, operator
 from worker.console import model_rows, show
 from worker.domain import ModelReference
 from worker.errors import ConfigurationError, ModelError
@@ -79,7 +76,9 @@ def promote(
 
     with one_line_errors():
         service = _service(config)
-        _tell(Change(service, _operator()).promote(_directory(directory), promotion))
+        model = Change(service, operator()).promote(_directory(directory), promotion)
+        note_command(service.database, "models promote", directory=directory, sha256=model.reference.sha256)
+    _tell(model)
 
 
 @app.command()
@@ -92,14 +91,19 @@ def rollback(
     with one_line_errors():
         if not reason.strip():
             raise ConfigurationError("--reason: say why, for the audit trail")
-        _tell(Change(_service(config), _operator()).roll_back(reason.strip()))
+        service = _service(config)
+        model = Change(service, operator()).roll_back(reason.strip())
+        note_command(service.database, "models rollback", reason=reason.strip(), sha256=model.reference.sha256)
+    _tell(model)
 
 
 @app.command()
 def add(directory: DirectoryArgument, config: ConfigOption = None) -> None:
     """Copy a model's files to their place on this host; which model is in service stays as it is."""
     with one_line_errors():
-        installed = _service(config).models.install(_directory(directory))
+        service = _service(config)
+        installed = service.models.install(_directory(directory))
+        note_command(service.database, "models add", directory=directory, sha256=installed.card.sha256)
     typer.echo(
         f"{installed.card.name} {installed.card.version} ({installed.card.sha256}) lies in {installed.directory}"
     )
@@ -132,14 +136,6 @@ def _files(service: Service, reference: ModelReference) -> str:
     except ModelError:
         return "damaged"
     return "whole"
-
-
-def _operator() -> str:
-    try:
-        user = os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        user = str(os.getuid())
-    return f"{user}@{platform.node()}"
 
 
 def _tell(model: RegisteredModel) -> None:

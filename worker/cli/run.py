@@ -5,11 +5,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from worker.cli.common import ConfigOption, one_line_errors, stop_on_signals
+from worker.certificates import require_certificates
+from worker.cli.common import ConfigOption, note_command, one_line_errors, open_database, stop_on_signals
 from worker.db import Database
 from worker.errors import ConfigurationError
 from worker.level import require_current
@@ -20,6 +22,7 @@ from worker.settings import Settings, load_settings
 from worker.supervisor import Child, Supervisor
 
 DELIVER_THREADS = 8
+SPARE_DELIVER_THREADS = 2  # if every destination keeps one waiting: for the sweep, and for what comes back
 _NUMBER = "--number"
 _NumberOption = Annotated[int | None, typer.Option(_NUMBER, hidden=True)]  # how one of several listeners is started
 
@@ -30,6 +33,7 @@ def serve(config: ConfigOption = None) -> None:
     with one_line_errors():
         settings = load_settings(config)
         configure_logging(settings)
+        require_certificates(settings)
         _make_data_dir(settings)
         with _only_one(settings), _port_of(settings):
             _prepare_database(settings)
@@ -57,6 +61,7 @@ def migrate(config: ConfigOption = None) -> None:
         configure_logging(settings)
         _make_data_dir(settings)
         _prepare_database(settings)
+        note_command(open_database(settings), "migrate", version=version("cxr-triage"))
 
 
 @contextmanager
@@ -120,10 +125,14 @@ def _workers(settings: Settings) -> tuple[Child, ...]:
     return (
         Child("prepare", _worker(Queue.PREPARE, "prefork", settings.prepare_processes)),
         Child("score", (*_SHARE_THE_CORES, *_worker(Queue.SCORE, "solo", 1))),
-        Child("deliver", _worker(Queue.DELIVER, "threads", DELIVER_THREADS)),
+        Child("deliver", _worker(Queue.DELIVER, "threads", _deliver_threads(settings))),
         Child("beat", (*_CELERY, "beat")),
         *train,
     )
+
+
+def _deliver_threads(settings: Settings) -> int:
+    return max(DELIVER_THREADS, len(settings.effective_destinations) + SPARE_DELIVER_THREADS)
 
 
 def _worker(queue: str, pool: str, concurrency: int) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dicom_io.durability import sync
 from dicom_io.part10 import tolerant
 from worker.delivery.reporting import structured_report
 from worker.domain import ScreeningResult
-from worker.errors import DeliveryRefusedError, DeliveryRetryError
+from worker.errors import DeliveryRefusedError, DestinationDownError
 from worker.sections import FolderDestination
 
 
@@ -25,14 +25,14 @@ def send(result: ScreeningResult, destination: FolderDestination) -> str:
         The names of the files.
 
     Raises:
-        DeliveryRetryError: if the folder cannot be written: missing, full, read-only.
+        DestinationDownError: if the folder cannot be written: missing, full, read-only.
         DeliveryRefusedError: if the result's UID is none, or no structured report can be made of its sources.
     """
     uid = result.flag.result_uid
     if not re.fullmatch(r"[0-9.]{1,64}", uid):
         raise DeliveryRefusedError(f"{uid!r} is no UID and cannot name a file.")
     _write(destination.path / f"{uid}.json", result.flag.to_json().encode() + b"\n")
-    if not result.headers:
+    if not result.has_dicom_source:
         return f"wrote {uid}.json"
     _write(destination.path / f"{uid}.dcm", _report_file(result))
     return f"wrote {uid}.json and {uid}.dcm"
@@ -61,4 +61,4 @@ def _write(path: Path, content: bytes) -> None:
                 Path(temporary).unlink()
         sync(path.parent)
     except OSError as error:
-        raise DeliveryRetryError(f"{path.parent} cannot be written ({error.strerror}); mend it.") from error
+        raise DestinationDownError(f"{path.parent} cannot be written ({error.strerror}); mend it.") from error

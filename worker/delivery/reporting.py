@@ -6,7 +6,7 @@ from dicom_io.errors import MissingAttributeError
 from dicom_io.reasons import Reason
 from dicom_io.report import ScreenedImage, ScreeningReport
 from dicom_io.sr import build_sr
-from worker.domain import Flag, Prediction, ScreeningResult, ScreeningStatus
+from worker.domain import Prediction, ScreeningResult, ScreeningStatus
 from worker.errors import DeliveryRefusedError
 
 
@@ -17,15 +17,16 @@ def structured_report(result: ScreeningResult) -> Dataset:
         DeliveryRefusedError: if the result has no DICOM source image to report on.
     """
     try:
-        return build_sr(_report(result.flag, result.predecessor_result_uid), result.headers)
+        return build_sr(_report(result), result.headers, result.newest_header)
     except MissingAttributeError as error:
         raise DeliveryRefusedError(f"No structured report can be made: {error}") from error
 
 
-def _report(flag: Flag, predecessor_result_uid: str | None) -> ScreeningReport:
+def _report(result: ScreeningResult) -> ScreeningReport:
+    flag = result.flag
     return ScreeningReport(
         result_uid=flag.result_uid,
-        predecessor_result_uid=predecessor_result_uid,
+        predecessor_result_uid=result.predecessor_result_uid,
         complete=flag.complete,
         reason=_reason(flag.status, flag.reason),
         flagged=flag.priority is not None,
@@ -35,6 +36,9 @@ def _report(flag: Flag, predecessor_result_uid: str | None) -> ScreeningReport:
         model_version=flag.model.version,
         model_sha256=flag.model.sha256,
         created_at=flag.created_at,
+        withdrawn=flag.withdrawn,
+        corrections=result.corrections,
+        predecessor_corrections=result.predecessor_corrections,
     )
 
 
@@ -43,9 +47,10 @@ def _image(image: Prediction, sop_instance_uid: str) -> ScreenedImage:
         sop_instance_uid=sop_instance_uid,
         frame=image.frame,
         reason=_reason(image.status, image.reason),
-        flagged=image.flagged,
+        flagged=image.flagged and not image.withdrawn,
         probability=image.probability,
         threshold=image.threshold,
+        withdrawn=image.withdrawn,
     )
 
 

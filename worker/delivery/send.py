@@ -17,7 +17,8 @@ def send(result: ScreeningResult, destination: Destination, *, calling_ae_title:
         A short answer of the destination for the audit trail, without anything about the patient.
 
     Raises:
-        DeliveryRetryError: if the destination could not be reached or asked to try later.
+        DestinationDownError: if the destination could not be reached or takes nothing at present.
+        DeliveryRetryError: if it asked to try this object later.
         DeliveryRefusedError: if it will not take this object.
     """
     if isinstance(destination, FolderDestination):

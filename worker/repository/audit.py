@@ -6,9 +6,32 @@ from sqlalchemy.orm import Session
 
 from worker.tables import Event
 
+COMMAND = "command"  # the kind of event that tells of a command that a person ran
+
 
 def record(
-    session: Session, kind: str, at: datetime, study_instance_uid: str | None, **detail: str | float | None
+    session: Session, kind: str, at: datetime, study_instance_uid: str | None, **detail: str | float | list[str] | None
 ) -> None:
     """Append an event in the caller's transaction, so that it stands exactly when what it tells of does."""
     session.add(Event(kind=kind, at=at, study_instance_uid=study_instance_uid, detail=detail))
+
+
+def record_command(
+    session: Session,
+    at: datetime,
+    command: str,
+    by: str,
+    study_instance_uid: str | None = None,
+    **detail: str | float | None,
+) -> None:
+    """Append that a person ran a command that changes something.
+
+    Args:
+        session: of the transaction that makes the change, where there is one.
+        at: present time.
+        command: as it is typed, without options: `deliveries retry`.
+        by: user and host.
+        study_instance_uid: the study that it was about, if it was about one.
+        detail: its options, and what it did.
+    """
+    record(session, COMMAND, at, study_instance_uid, command=command, by=by, **detail)

@@ -4,17 +4,19 @@ PostgreSQL lets workers pass each other's claims (`FOR UPDATE SKIP LOCKED`); on 
 begun IMMEDIATE, so that two claims follow each other and the row lock is not needed (and not rendered).
 """
 
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, exists, select, update
+from sqlalchemy import ColumnElement, String, and_, case, cast, exists, literal, null, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from worker.domain import DeliveryState, ImageState
-from worker.tables import Claimable, Delivery, Image, Score
+from worker.tables import Claimable, Commitment, Delivery, Image, Score
 
 LONGEST_ERROR = 2000  # characters kept of an error's text
+_DIED = "the worker died, or outlived its lease, in attempt "
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +26,34 @@ class ClaimPolicy:
     Attributes:
         lease: how long a claim holds.
         max_attempts: claims on one row before it is given up.
-        retry: first delay before another attempt; it doubles up to `retry_max`.
+        retry: full first delay before another attempt; it doubles up to `retry_max`.
+        chance: draws a number in [0, 1], so that what failed together is not tried again together.
     """
 
     lease: timedelta
     max_attempts: int
     retry: timedelta
     retry_max: timedelta
+    chance: Callable[[], float] = random.random
 
     def delay(self, attempts: int) -> timedelta:
-        """Return the delay after the given number of attempts, at least 1: retry × 2^(attempts-1), capped."""
-        doublings = min(attempts - 1, 30)
-        return min(self.retry * int(2**doublings), self.retry_max)
+        """Return a drawn delay after the given number of attempts, at least 1."""
+        return backed_off(attempts, self.retry, self.retry_max, self.chance())
+
+
+def backed_off(attempts: int, retry: timedelta, retry_max: timedelta, chance: float) -> timedelta:
+    """Return the exponential back-off with equal jitter: half of the full delay, and a drawn part of the other half.
+
+    Args:
+        attempts: so far, at least 1.
+        retry: the full delay after the first one; it doubles with each.
+        retry_max: bound of every delay, on which `is_running` relies.
+        chance: in [0, 1]; 1 gives the full delay.
+
+    Source: Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015.
+    """
+    full = min(retry * int(2 ** min(attempts - 1, 30)), retry_max)
+    return full / 2 + full / 2 * chance
 
 
 def is_work(table: type[Claimable]) -> ColumnElement[bool]:
@@ -44,6 +62,8 @@ def is_work(table: type[Claimable]) -> ColumnElement[bool]:
         return Image.state == ImageState.RECEIVED
     if table is Score:
         return Score.scored_at.is_(None)
+    if table is Commitment:
+        return Commitment.state == DeliveryState.PENDING
     return Delivery.state == DeliveryState.PENDING
 
 
@@ -72,7 +92,7 @@ def claim(
 ) -> Sequence[int]:
     """Take up to `limit` free rows that meet the conditions; returns their ids, in no order.
 
-    Rows that used up their attempts are not taken; `exhausted` finds them.
+    Rows that used up their attempts are not taken; `exhausted` finds them. A row whose lease ran out says so.
     """
     candidates = (
         select(table.id)
@@ -85,7 +105,7 @@ def claim(
     taken = (
         update(table)
         .where(table.id.in_(select(candidates.c.id)))
-        .values(attempts=table.attempts + 1, lease_until=now + policy.lease)
+        .values(attempts=table.attempts + 1, lease_until=now + policy.lease, **_trace_of_the_last(table))
         .returning(table.id)
     )
     return session.scalars(taken, execution_options={"synchronize_session": False}).all()
@@ -100,7 +120,8 @@ def release(
     now: datetime,
     policy: ClaimPolicy,
     counted: bool = True,
-) -> None:
+    traceback: str | None = None,
+) -> bool:
     """Give a claimed row back after a transient failure, due again after a delay.
 
     Args:
@@ -111,18 +132,51 @@ def release(
         now: present time.
         policy: of the table.
         counted: False if the fault is not the row's, so that the attempt is not held against it.
+        traceback: places in the code, as `worker.faults` tells them; None where there is nothing to tell.
+
+    Returns:
+        False if there is nothing left to do on it: somebody else was faster.
     """
-    row = session.get_one(table, row_id)
+    row = session.scalars(select(table).where(table.id == row_id, is_work(table))).one_or_none()
+    if row is None:
+        return False
     row.lease_until = None
     row.not_before = now + policy.delay(row.attempts)
-    row.last_error = error[:LONGEST_ERROR]
+    row.last_error, row.traceback = error[:LONGEST_ERROR], traceback
     if not counted:
         row.attempts -= 1
+    return True
+
+
+def died_in(attempt: int) -> str:
+    """Return what is kept of an attempt whose worker never gave the row back."""
+    return f"{_DIED}{attempt}"
+
+
+def note_death(row: Claimable) -> None:
+    """Say on an exhausted row that its last attempt ended without a word, if it did."""
+    if row.lease_until is not None:
+        row.last_error, row.traceback, row.lease_until = died_in(row.attempts), None, None
+
+
+def _trace_of_the_last(table: type[Claimable]) -> dict[str, ColumnElement[str | None]]:
+    died = table.lease_until.is_not(None)
+    said = literal(_DIED, String) + cast(table.attempts, String)
+    return {
+        "last_error": case((died, said), else_=table.last_error),
+        "traceback": case((died, null()), else_=table.traceback),
+    }
+
+
+def extend_lease(session: Session, table: type[Claimable], row_id: int, *, now: datetime, policy: ClaimPolicy) -> None:
+    """Hold a claimed row for another lease from now on, in the middle of long work."""
+    session.execute(update(table).where(table.id == row_id, is_work(table)).values(lease_until=now + policy.lease))
 
 
 def exhausted(session: Session, table: type[Claimable], *, now: datetime, policy: ClaimPolicy) -> Sequence[int]:
-    """Return the ids of free rows whose attempts are used up."""
-    rows = select(table.id).where(is_work(table), is_free(table, now, policy), table.attempts >= policy.max_attempts)
+    """Return the ids of rows whose attempts are used up and that nobody holds; there is nothing left to wait for."""
+    held = is_running(table.lease_until, now, policy.lease)
+    rows = select(table.id).where(is_work(table), ~held, table.attempts >= policy.max_attempts)
     return session.scalars(rows).all()
 
 

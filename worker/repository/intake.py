@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from dicom_io.types import SOPInstanceReference
 from worker.domain import ImageState, Urgency
 from worker.repository.audit import record
+from worker.repository.noted_rejections import noted_rejection
 from worker.tables import Base, Image, Score, Study
 
 
@@ -63,18 +64,24 @@ def record_image(session: Session, incoming: IncomingImage) -> Receipt:
         study.revision += 1
         study.last_received_at = incoming.received_at
         study.accession_number = study.accession_number or incoming.accession_number
+    else:
+        _keep_again(session, study.id, incoming)
     _record_receipt(session, incoming, receipt)
     return receipt
 
 
-def record_object_without_pixels(
-    session: Session, reference: SOPInstanceReference, calling_ae_title: str, now: datetime
+def record_other_object(
+    session: Session, reference: SOPInstanceReference, calling_ae_title: str, now: datetime, fault: str | None = None
 ) -> None:
-    """Record that a report, presentation state or the like came; it opens no study."""
+    """Record that a report, presentation state or the like came, or an object of our own; it opens no study.
+
+    `fault` says why it could not be read, if it should have been.
+    """
     detail = {
         "sop_class_uid": reference.sop_class_uid,
         "sop_instance_uid": reference.sop_instance_uid,
         "calling_ae_title": calling_ae_title,
+        **({} if fault is None else {"fault": fault}),
     }
     record(session, "object-recorded", now, reference.study_instance_uid, **detail)
 
@@ -112,6 +119,7 @@ def _insert_image(session: Session, study_id: int, incoming: IncomingImage) -> i
         calling_ae_title=incoming.calling_ae_title,
         state=ImageState.RECEIVED,
         warnings=[],
+        rejection=noted_rejection(incoming.reference.study_instance_uid, incoming.reference.sop_instance_uid),
         urgency=incoming.urgency,
         received_at=incoming.received_at,
     )
@@ -128,11 +136,24 @@ def _revive_unjudged(session: Session, study_id: int, incoming: IncomingImage) -
         Image.reason.is_(None),  # else two objects without a film would take each other's place at every sending
         ~scored,
     )
-    fresh = superseded.values(state=ImageState.RECEIVED, attempts=0, lease_until=None, not_before=None)
+    fresh = superseded.values(
+        state=ImageState.RECEIVED,
+        attempts=0,
+        lease_until=None,
+        not_before=None,
+        received_at=incoming.received_at,  # its header is the newest again
+    )
     image_id = session.scalar(fresh.returning(Image.id), execution_options={"synchronize_session": False})
     if image_id is not None:
         session.execute(delete(Score).where(Score.image_id == image_id))
     return image_id
+
+
+def _keep_again(session: Session, study_id: int, incoming: IncomingImage) -> None:
+    """Note that the file of an image which retention had purged is in the spool again, as of now."""
+    known = (Image.study_id == study_id, Image.sop_instance_uid == incoming.reference.sop_instance_uid)
+    purged = update(Image).where(*known, Image.content_sha256 == incoming.content_sha256, Image.purged_at.is_not(None))
+    session.execute(purged.values(purged_at=None, received_at=incoming.received_at))
 
 
 def _supersede_others(session: Session, study_id: int, image_id: int, sop_instance_uid: str) -> bool:

@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import Select, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from worker.domain import DeliveryState, Flag, ScreeningResult
+from worker.faults import Fault
 from worker.repository.audit import record
-from worker.repository.claims import LONGEST_ERROR, ClaimPolicy, claim, is_running
+from worker.repository.claims import LONGEST_ERROR, ClaimPolicy, claim, is_running, is_work, note_death, release
+from worker.repository.corrections import newest_header
+from worker.repository.outages import end_outage, note_outage, paused_destinations
 from worker.tables import Delivery, Image, Result, Study
 
 _CLAIMING_DELIVERIES = 0x637872  # any number that nobody else uses in this database
@@ -26,18 +30,16 @@ class DeliveryWork:
 
 
 def claim_delivery(session: Session, *, now: datetime, policy: ClaimPolicy) -> DeliveryWork | None:
-    """Take the most urgent delivery of a destination to which nothing else is being sent.
+    """Take the most urgent delivery of a destination to which nothing else is being sent and that is not paused.
 
     One at a time per destination lets one that never answers hold up one sender only. The results of a study go out in
     the order they were said: what waits for a retry is overtaken by a more urgent successor only.
     """
     _claim_alone(session)
-    other, earlier, said, saying = aliased(Delivery), aliased(Delivery), aliased(Result), aliased(Result)
-    busy = exists().where(
-        other.destination == Delivery.destination,
-        other.state == DeliveryState.PENDING,
-        is_running(other.lease_until, now, policy.lease),
-    )
+    earlier, said, saying = aliased(Delivery), aliased(Result), aliased(Result)
+    leased = Delivery.state == DeliveryState.PENDING, is_running(Delivery.lease_until, now, policy.lease)
+    busy = session.scalars(select(Delivery.destination).where(*leased).distinct()).all()
+    closed = {*busy, *paused_destinations(session, now=now, policy=policy)}
     overtaking = exists().where(
         earlier.destination == Delivery.destination,
         earlier.state == DeliveryState.PENDING,
@@ -47,26 +49,20 @@ def claim_delivery(session: Session, *, now: datetime, policy: ClaimPolicy) -> D
         said.study_id == saying.study_id,
         saying.id == Delivery.result_id,
     )
-    ids = claim(session, Delivery, ~busy, ~overtaking, limit=1, now=now, policy=policy)
+    is_open = Delivery.destination.not_in(closed)
+    ids = claim(session, Delivery, is_open, ~overtaking, limit=1, now=now, policy=policy)
     if not ids:
         return None
     delivery = session.get_one(Delivery, ids[0])
-    result = session.get_one(Result, delivery.result_id)
-    flag = Flag.model_validate_json(result.flag)
-    return DeliveryWork(
-        delivery_id=delivery.id,
-        destination=delivery.destination,
-        study_instance_uid=flag.study_instance_uid,
-        result=ScreeningResult(
-            flag=flag,
-            headers=_headers(session, result.study_id, flag),
-            predecessor_result_uid=_predecessor(session, delivery, result),
-        ),
-    )
+    result = _result(session, delivery)
+    return DeliveryWork(delivery.id, delivery.destination, result.flag.study_instance_uid, result)
 
 
 def finish_delivery(session: Session, work: DeliveryWork, answer: str, now: datetime) -> None:
     """Record that the destination took the result, and what it answered."""
+    if end_outage(session, work.destination):
+        held_back = update(Delivery).where(Delivery.destination == work.destination, is_work(Delivery))
+        session.execute(held_back.values(not_before=None))  # so that its results come in order of urgency
     _close(session, work.delivery_id, DeliveryState.DELIVERED, answer=answer, delivered_at=now)
     _record(session, "delivered", work, now, answer)
 
@@ -77,29 +73,101 @@ def refuse_delivery(session: Session, work: DeliveryWork, error: str, now: datet
     _record(session, "delivery-dead", work, now, error)
 
 
+def retry_delivery(
+    session: Session,
+    work: DeliveryWork,
+    fault: Fault,
+    *,
+    now: datetime,
+    policy: ClaimPolicy,
+    down: bool = False,
+    counted: bool = True,
+) -> None:
+    """Give a delivery back that may succeed later; in the audit trail once per error, not per attempt.
+
+    Args:
+        session: of the caller's transaction.
+        work: the delivery.
+        fault: what went wrong.
+        now: present time.
+        policy: of deliveries.
+        down: whether the destination takes nothing at present, so that nothing else is tried for a while, either.
+        counted: False if the fault is not the delivery's.
+    """
+    before = session.get_one(Delivery, work.delivery_id).last_error
+    row_id, trace = work.delivery_id, fault.traceback or None
+    if not release(session, Delivery, row_id, fault.error, now=now, policy=policy, counted=counted, traceback=trace):
+        return
+    row = session.get_one(Delivery, row_id)
+    paused_until = note_outage(session, work.destination, now=now, policy=policy) if down else None
+    if paused_until is not None:  # twice the pause: another one is tried first, in case that this one is the cause
+        row.not_before = paused_until + (paused_until - now)
+    if row.last_error != before:
+        _record(session, "delivery-retry", work, now, fault.error)
+
+
 def bury_exhausted_deliveries(session: Session, delivery_ids: Sequence[int], now: datetime) -> None:
     """Make dead letters of deliveries whose attempts are used up, unless one arrived at the last moment."""
     for delivery_id in delivery_ids:
+        note_death(session.get_one(Delivery, delivery_id))
         if not _close(session, delivery_id, DeliveryState.DEAD):
             continue
-        named = select(Delivery.destination, Delivery.last_error, Result.result_uid, Study.study_instance_uid)
-        whole = named.select_from(Delivery).join(Result).join(Study)
-        row = session.execute(whole.where(Delivery.id == delivery_id)).one()
+        row = session.execute(_named().where(Delivery.id == delivery_id)).one()
         detail = {"destination": row.destination, "result_uid": row.result_uid, "answer": row.last_error}
         record(session, "delivery-dead", now, row.study_instance_uid, **detail)
 
 
-def retry_dead_deliveries(session: Session) -> int:
-    """Put every dead letter back into the outbox with fresh attempts; returns how many."""
-    dead = update(Delivery).where(Delivery.state == DeliveryState.DEAD)
+def retry_dead_deliveries(session: Session, now: datetime, *, by: str, destination: str | None = None) -> int:
+    """Put dead letters back into the outbox with fresh attempts, in the audit trail of their studies.
+
+    Args:
+        session: of the caller's transaction.
+        now: present time.
+        by: who asked for it.
+        destination: its dead letters only; None for all.
+
+    Returns:
+        How many.
+    """
+    which = (Delivery.state == DeliveryState.DEAD, *((Delivery.destination == destination,) if destination else ()))
     values = {"state": DeliveryState.PENDING, "attempts": 0, "not_before": None, "lease_until": None}
-    return len(session.scalars(dead.values(values).returning(Delivery.id)).all())
+    named = session.execute(_named().where(*which).order_by(Delivery.id)).all()
+    put_back = set(session.scalars(update(Delivery).where(*which).values(**values).returning(Delivery.id)))
+    for row in named:
+        if row.id in put_back:
+            detail = {"destination": row.destination, "result_uid": row.result_uid, "by": by}
+            record(session, "delivery-put-back", now, row.study_instance_uid, **detail)
+    return len(put_back)
+
+
+def _named() -> Select[Any]:
+    columns: tuple[Any, ...] = (Delivery.id, Delivery.destination, Delivery.last_error, Result.result_uid)
+    return select(*columns, Study.study_instance_uid).select_from(Delivery).join(Result).join(Study)
 
 
 def _claim_alone(session: Session) -> None:
     # Two claimers at once would each not see the other's lease and serve one destination; SQLite begins IMMEDIATE.
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(_CLAIMING_DELIVERIES)))
+
+
+def _result(session: Session, delivery: Delivery) -> ScreeningResult:
+    """Load what is sent, with the patient and study as they are known now."""
+    said = session.get_one(Result, delivery.result_id)
+    study = session.get_one(Study, said.study_id)
+    flag = Flag.model_validate_json(said.flag)
+    if study.corrections:
+        flag = flag.model_copy(update={"accession_number": study.accession_number})
+    delivery.corrections = study.corrections
+    predecessor = _predecessor(session, delivery, said)
+    return ScreeningResult(
+        flag=flag,
+        headers=_headers(session, study.id, flag),
+        newest_header=newest_header(session, study.id),
+        corrections=study.corrections,
+        predecessor_result_uid=predecessor[0] if predecessor else None,
+        predecessor_corrections=predecessor[1] if predecessor else 0,
+    )
 
 
 def _headers(session: Session, study_id: int, flag: Flag) -> tuple[bytes, ...]:
@@ -109,9 +177,9 @@ def _headers(session: Session, study_id: int, flag: Flag) -> tuple[bytes, ...]:
     return tuple(headers[sha256] for sha256 in named if sha256 in headers)
 
 
-def _predecessor(session: Session, delivery: Delivery, result: Result) -> str | None:
+def _predecessor(session: Session, delivery: Delivery, result: Result) -> tuple[str, int] | None:
     statement = (
-        select(Result.result_uid)
+        select(Result.result_uid, Delivery.corrections)
         .join(Delivery)
         .where(
             Result.study_id == result.study_id,
@@ -122,7 +190,8 @@ def _predecessor(session: Session, delivery: Delivery, result: Result) -> str | 
         .order_by(Result.id.desc())
         .limit(1)
     )
-    return session.scalar(statement)
+    row = session.execute(statement).one_or_none()
+    return None if row is None else (row.result_uid, row.corrections)
 
 
 def _close(session: Session, delivery_id: int, state: DeliveryState, **values: object) -> bool:

@@ -4,16 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
 from worker.domain import ImageState, Origin
+from worker.faults import Fault
 from worker.repository.audit import record
-from worker.repository.claims import ClaimPolicy, claim
+from worker.repository.claims import ClaimPolicy, claim, died_in, note_death, release
+from worker.repository.corrections import follow_newest_header, newest_header
 from worker.repository.intake import insert_if_absent
+from worker.repository.noted_rejections import noted_rejection
 from worker.repository.results import lock_studies
+from worker.repository.scoring import fail_frames, move_on
 from worker.tables import Image, PreparedImage, Score, Study
+
+FILE_PURGED = "retention has removed the received file: send the image again, then `cxr-triage quarantine retry`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,7 @@ class Preparation:
         frames: zstd-compressed pixels per frame; empty unless the image is in scope and readable.
         state: PREPARED, OUT_OF_SCOPE or FAILED.
         header: encoded header data set; None if it could not be read or the source has none.
-        error: text for the operator if FAILED.
+        fault: for the operator if FAILED.
     """
 
     state: ImageState
@@ -41,7 +47,7 @@ class Preparation:
     reason: Reason | None = None
     warnings: tuple[str, ...] = ()
     header: bytes | None = None
-    error: str | None = None
+    fault: Fault | None = None
 
 
 def claim_image(session: Session, *, now: datetime, policy: ClaimPolicy) -> ImageWork | None:
@@ -49,10 +55,20 @@ def claim_image(session: Session, *, now: datetime, policy: ClaimPolicy) -> Imag
     ids = claim(session, Image, limit=1, now=now, policy=policy)
     if not ids:
         return None
-    row = session.execute(
-        select(Image.id, Study.study_instance_uid, Image.content_sha256).join(Study).where(Image.id == ids[0])
-    ).one()
-    return ImageWork(*row)
+    image = session.get_one(Image, ids[0], populate_existing=True)
+    uid = session.get_one(Study, image.study_id).study_instance_uid
+    if image.last_error == died_in(image.attempts - 1):
+        _record_retry(session, image, uid, now)
+    return ImageWork(image.id, uid, image.content_sha256)
+
+
+def retry_image(
+    session: Session, work: ImageWork, fault: Fault, *, now: datetime, policy: ClaimPolicy, counted: bool
+) -> None:
+    """Give an image back whose preparation failed in a way that may pass, and say so in the audit trail."""
+    trace = fault.traceback
+    if release(session, Image, work.image_id, fault.error, now=now, policy=policy, counted=counted, traceback=trace):
+        _record_retry(session, session.get_one(Image, work.image_id), work.study_instance_uid, now)
 
 
 def finish_image(
@@ -60,9 +76,16 @@ def finish_image(
 ) -> bool:
     """Store what prepare found, unless somebody else already did or the image was superseded meanwhile.
 
+    What the image says otherwise of its patient and study than the one before it is a correction of the study. A
+    rejection note that came at the same moment as the image is seen here at last.
+
     Returns:
         Whether the image moved on; False if there was nothing left to say.
     """
+    study = _study_of(session, work.image_id)
+    before = newest_header(session, study.id)
+    sop_instance_uid = session.get_one(Image, work.image_id).sop_instance_uid
+    noted = noted_rejection(work.study_instance_uid, sop_instance_uid, image_id=work.image_id)
     moved = (
         update(Image)
         .where(Image.id == work.image_id, Image.state == ImageState.RECEIVED)
@@ -71,8 +94,10 @@ def finish_image(
             reason=preparation.reason,
             warnings=list(preparation.warnings),
             header=preparation.header,
+            rejection=func.coalesce(Image.rejection, noted),
             lease_until=None,
-            last_error=preparation.error,
+            last_error=None if preparation.fault is None else preparation.fault.error,
+            traceback=None if preparation.fault is None else preparation.fault.traceback,
         )
     )
     row = session.execute(moved.returning(Image.urgency)).one_or_none()
@@ -83,8 +108,12 @@ def finish_image(
         _add_frame(session, work, number, pixels, input_spec_sha256, now)
         if number not in scored:  # by a model with another input, before the image was prepared again
             session.execute(insert(Score).values(**_new_score(work, number, row.urgency, now)))
-    detail = {"image_id": work.image_id, "reason": preparation.reason}
+    follow_newest_header(session, study, before, now)
+    error = {} if preparation.fault is None else {"error": preparation.fault.error}
+    detail = {"image_id": work.image_id, "reason": preparation.reason, **error}
     record(session, f"image-{preparation.state}", now, work.study_instance_uid, **detail)
+    if scored:
+        move_on(session, work.image_id, now)  # every frame may have its score already
     return True
 
 
@@ -92,8 +121,12 @@ def prepare_again(session: Session, score_ids: Sequence[int], *, now: datetime, 
     """Have images prepared anew whose pixels are not those of the model's input; frames with a score keep it.
 
     It counts as an attempt on the image, so that two hosts which disagree on the model cannot hand it over for ever.
+    An image whose file retention took away cannot be prepared again: its frames fail.
     """
-    image_ids = session.scalars(select(Score.image_id).where(Score.id.in_(score_ids)).distinct()).all()
+    gone = select(Score.id).join(Image).where(Score.id.in_(score_ids), Image.purged_at.is_not(None))
+    fail_frames(session, session.scalars(gone).all(), Reason.NOT_PREPARED, now, error=FILE_PURGED)
+    kept = select(Score.image_id).join(Image).where(Score.id.in_(score_ids), Image.purged_at.is_(None))
+    image_ids = session.scalars(kept.distinct()).all()
     lock_studies(session, image_ids)
     session.execute(delete(Score).where(Score.image_id.in_(image_ids), Score.logit.is_(None)))
     for image in session.scalars(select(Image).where(Image.id.in_(image_ids), Image.state == ImageState.PREPARED)):
@@ -103,14 +136,22 @@ def prepare_again(session: Session, score_ids: Sequence[int], *, now: datetime, 
 def fail_exhausted_images(session: Session, image_ids: Sequence[int], now: datetime) -> None:
     """Set images aside whose every attempt failed or killed its worker, unless they moved on at the last moment."""
     lock_studies(session, image_ids)
-    values = {"state": ImageState.FAILED, "reason": Reason.ATTEMPTS_EXHAUSTED, "lease_until": None}
-    for image_id in image_ids:
-        waiting = update(Image).where(Image.id == image_id, Image.state == ImageState.RECEIVED)
-        study_id = session.scalar(waiting.values(**values).returning(Image.study_id))
-        if study_id is None:
-            continue
-        uid = session.get_one(Study, study_id).study_instance_uid
-        record(session, "image-failed", now, uid, image_id=image_id, reason=Reason.ATTEMPTS_EXHAUSTED)
+    waiting = select(Image).where(Image.id.in_(image_ids), Image.state == ImageState.RECEIVED).with_for_update()
+    for image in session.scalars(waiting).all():
+        note_death(image)
+        image.state, image.reason = ImageState.FAILED, Reason.ATTEMPTS_EXHAUSTED
+        uid = session.get_one(Study, image.study_id).study_instance_uid
+        record(session, "image-failed", now, uid, image_id=image.id, reason=image.reason, error=image.last_error)
+
+
+def _record_retry(session: Session, image: Image, study_instance_uid: str, now: datetime) -> None:
+    detail = {"image_id": image.id, "attempts": image.attempts}
+    record(session, "image-retry", now, study_instance_uid, step="prepare", error=image.last_error, **detail)
+
+
+def _study_of(session: Session, image_id: int) -> Study:
+    statement = select(Study).join(Image).where(Image.id == image_id)
+    return session.scalars(statement.with_for_update(of=Study)).one()
 
 
 def _add_frame(

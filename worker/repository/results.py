@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, select
+from sqlalchemy import and_, exists, select
 from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
+from dicom_io.rejection import Rejection
 from worker.domain import (
     WORKING_STATES,
     DeliveryState,
@@ -44,11 +45,15 @@ def lock_studies(session: Session, image_ids: Sequence[int]) -> None:
 
 
 def quiet_studies(session: Session, *, now: datetime, quiet: timedelta, limit: int) -> Sequence[int]:
-    """Return studies that can be concluded: nothing arrived for `quiet` and every image is terminal."""
+    """Return studies that can be concluded: nothing arrived for `quiet` and every image is terminal.
+
+    What arrived later than a silence from now did so before the clock was set back: that silence counts as over.
+    """
     working = exists().where(Image.study_id == Study.id, Image.state.in_(WORKING_STATES))
+    loud = and_(Study.last_received_at > now - quiet, Study.last_received_at <= now + quiet)
     statement = (
         select(Study.id)
-        .where(Study.concluded_revision < Study.revision, Study.last_received_at <= now - quiet, ~working)
+        .where(Study.concluded_revision < Study.revision, ~loud, ~working)
         .order_by(Study.last_received_at)
         .limit(limit)
     )
@@ -75,9 +80,11 @@ def image_outcomes(session: Session, study_id: int) -> list[ImageOutcome]:
 
 def last_scoring_model(session: Session, study_id: int) -> RegisteredModel | None:
     """Return the model of the newest score that counts for the study; None if nothing of it was scored."""
-    current = (Image.study_id == study_id, Image.state != ImageState.SUPERSEDED, Score.logit.is_not(None))
+    current = (Image.study_id == study_id, Image.state != ImageState.SUPERSEDED, Image.rejection.is_(None))
     statement = select(ModelVersion).join(Score, Score.model_version_id == ModelVersion.id).join(Image)
-    newest = statement.where(*current).order_by(Score.scored_at.desc(), Score.id.desc()).limit(1)
+    newest = (
+        statement.where(*current, Score.logit.is_not(None)).order_by(Score.scored_at.desc(), Score.id.desc()).limit(1)
+    )
     row = session.scalars(newest).one_or_none()
     return None if row is None else as_registered(row)
 
@@ -92,6 +99,18 @@ def last_result_uid(session: Session, study_id: int) -> str | None:
     """Return the UID of the result that a new one supersedes."""
     statement = select(Result.result_uid).where(Result.study_id == study_id).order_by(Result.id.desc()).limit(1)
     return session.scalar(statement)
+
+
+def told_destinations(session: Session, study_id: int) -> set[str]:
+    """Return the destinations that were told of the study, or are about to be."""
+    statement = select(Delivery.destination).join(Result).where(Result.study_id == study_id)
+    return set(session.scalars(statement.distinct()))
+
+
+def result_destinations(session: Session, result_uid: str) -> Sequence[str]:
+    """Return where a result goes."""
+    statement = select(Delivery.destination).join(Result).where(Result.result_uid == result_uid)
+    return session.scalars(statement.order_by(Delivery.id)).all()
 
 
 def add_result(
@@ -128,7 +147,8 @@ def _outcome(image: Image, frames: Sequence[Score], models: _Models) -> ImageOut
     if state in WORKING_STATES:
         reason = Reason.PENDING
     predictions = tuple(_prediction(image, frame, reason, models) for frame in frames) or (_unscreened(image, reason),)
-    return ImageOutcome(state, reason, tuple(image.warnings), predictions)
+    rejection = Rejection(image.rejection) if image.rejection else None
+    return ImageOutcome(state, reason, tuple(image.warnings), predictions, rejection, image.withdrawn)
 
 
 def _prediction(image: Image, score: Score, reason: Reason | None, models: _Models) -> Prediction:
@@ -146,6 +166,7 @@ def _prediction(image: Image, score: Score, reason: Reason | None, models: _Mode
         threshold=score.threshold,
         threshold_logit=score.threshold_logit,
         flagged=score.flagged,
+        withdrawn=image.withdrawn and score.flagged,
         model=None if score.model_version_id is None else models[score.model_version_id],
     )
 
@@ -165,7 +186,8 @@ def _new_delivery(result_id: int, destination: str, flag: Flag) -> Delivery:
         result_id=result_id,
         destination=destination,
         state=DeliveryState.PENDING,
-        urgency=Urgency.HIGH if flag.priority else Urgency.MEDIUM,
+        # A withdrawal that arrived after the next flag would take that one back: a flag must not overtake it.
+        urgency=Urgency.HIGH if flag.priority or flag.withdrawn else Urgency.MEDIUM,
         created_at=flag.created_at,
     )
 

@@ -1,6 +1,7 @@
 """What people and programs look at: the worklist, one study's history, and how the service stands."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,8 @@ from sqlalchemy.orm import Session
 from worker.domain import DeliveryState, ImageState
 from worker.repository.claims import is_work
 from worker.repository.model_versions import champion, in_service_since
-from worker.tables import Claimable, Delivery, Event, Image, ModelVersion, Result, Score, Study
+from worker.tables import Claimable, Commitment, Delivery, Event, Image, ModelVersion, Result, Score, Study
+from worker.timeline import sentence
 
 
 class _View(BaseModel):
@@ -30,12 +32,14 @@ class WorklistEntry(_View):
     priority: str | None
     probability: float | None
     images: int
+    corrections: int
     received_at: datetime
 
 
 class ImageView(_View):
-    """An object of a study and what became of it."""
+    """An object of a study and what became of it; its file is gone since `purged_at`."""
 
+    id: int
     sop_instance_uid: str
     sop_class_uid: str
     transfer_syntax_uid: str
@@ -43,10 +47,14 @@ class ImageView(_View):
     calling_ae_title: str
     state: str
     reason: str | None
+    rejection: str | None
+    withdrawn: bool
     warnings: list[str]
     attempts: int
     last_error: str | None
+    traceback: str | None
     received_at: datetime
+    purged_at: datetime | None
 
 
 class DeliveryView(_View):
@@ -58,16 +66,18 @@ class DeliveryView(_View):
     attempts: int
     answer: str | None
     last_error: str | None
+    traceback: str | None
     not_before: datetime | None
     created_at: datetime
     delivered_at: datetime | None
 
 
 class EventView(_View):
-    """An entry of the audit trail."""
+    """An entry of the audit trail; `text` tells it to a person."""
 
     at: datetime
     kind: str
+    text: str
     detail: dict[str, Any]
 
 
@@ -86,13 +96,18 @@ class ServiceStatus(_View):
 
     The oldest times are those of the work that has waited longest; null if none waits. `scored_by_another` names the
     model of the newest score if that is another one than is in service and was: then a score host cannot load it.
+    `kept_bytes` is null if no size is known.
     """
 
     studies: int
     waiting: dict[str, int]
     oldest_waiting: dict[str, datetime | None]
     dead_deliveries: int
+    dead_commitments: int
     failed_images: int
+    kept_files: int
+    kept_bytes: int | None
+    oldest_file: datetime | None
     model: dict[str, str] | None
     model_since: datetime | None
     scored_by_another: dict[str, str] | None
@@ -113,12 +128,13 @@ def study_history(session: Session, study_instance_uid: str) -> StudyHistory | N
         return None
     study_id = select(Study.id).where(Study.study_instance_uid == study_instance_uid).scalar_subquery()
     results = session.scalars(select(Result).where(Result.study_id == study_id).order_by(Result.id)).all()
+    images, flags = _images(session, study_id), [_flag(result) for result in results]
     return StudyHistory(
         study=WorklistEntry.model_validate(row),
-        images=_images(session, study_id),
-        results=[_flag(result) for result in results],
+        images=images,
+        results=flags,
         deliveries=deliveries(session, Result.study_id == study_id),
-        events=_events(session, study_instance_uid),
+        events=_events(session, study_instance_uid, images, flags),
     )
 
 
@@ -131,9 +147,9 @@ def deliveries(session: Session, *conditions: ColumnElement[bool]) -> list[Deliv
     ]
 
 
-def undelivered(session: Session) -> list[DeliveryView]:
-    """Return what waits in the outbox, and the dead letters."""
-    return deliveries(session, Delivery.state != DeliveryState.DELIVERED)
+def undelivered(session: Session, *conditions: ColumnElement[bool]) -> list[DeliveryView]:
+    """Return what waits in the outbox, and the dead letters, as far as they meet the conditions."""
+    return deliveries(session, Delivery.state != DeliveryState.DELIVERED, *conditions)
 
 
 def service_status(session: Session) -> ServiceStatus:
@@ -144,6 +160,7 @@ def service_status(session: Session) -> ServiceStatus:
         "prepare": (Image, Image.received_at),
         "score": (Score, Score.created_at),
         "deliver": (Delivery, Delivery.created_at),
+        "commit": (Commitment, Commitment.created_at),
     }
     waiting = {
         name: session.execute(select(func.count(), func.min(since)).where(is_work(table))).one()
@@ -154,7 +171,9 @@ def service_status(session: Session) -> ServiceStatus:
         waiting={name: row[0] for name, row in waiting.items()},
         oldest_waiting={name: row[1] for name, row in waiting.items()},
         dead_deliveries=_count(session, Delivery, Delivery.state == DeliveryState.DEAD),
+        dead_commitments=_count(session, Commitment, Commitment.state == DeliveryState.DEAD),
         failed_images=_count(session, Image, Image.state == ImageState.FAILED),
+        **_kept(session),
         model=None if in_service is None else in_service.reference.model_dump(),
         model_since=since,
         scored_by_another=_scored_by_another(session, since),
@@ -178,6 +197,7 @@ def _entries() -> Select[Any]:
         Study.priority,
         probability.scalar_subquery().label("probability"),
         select(func.count(Image.id)).where(current).scalar_subquery().label("images"),
+        Study.corrections,
         Study.received_at,
     )
 
@@ -196,6 +216,13 @@ def _scored_by_another(session: Session, since: datetime | None) -> dict[str, st
     return {"name": row.name, "version": row.version, "sha256": row.sha256}
 
 
+def _kept(session: Session) -> dict[str, Any]:
+    columns = (func.count(Image.id), func.sum(Image.data_set_bytes), func.min(Image.received_at))
+    names = ("kept_files", "kept_bytes", "oldest_file")
+    row = session.execute(select(*columns).where(Image.purged_at.is_(None))).one()
+    return dict(zip(names, row, strict=True))
+
+
 def _images(session: Session, study_id: ScalarSelect[int]) -> list[ImageView]:
     rows = session.scalars(select(Image).where(Image.study_id == study_id).order_by(Image.id))
     return [ImageView.model_validate(row) for row in rows]
@@ -206,9 +233,19 @@ def _flag(result: Result) -> dict[str, Any]:
     return flag
 
 
-def _events(session: Session, study_instance_uid: str) -> list[EventView]:
-    rows = session.scalars(select(Event).where(Event.study_instance_uid == study_instance_uid).order_by(Event.id))
-    return [EventView.model_validate(row) for row in rows]
+def _events(
+    session: Session, study_instance_uid: str, images: Sequence[ImageView], flags: Sequence[Mapping[str, Any]]
+) -> list[EventView]:
+    rows = session.scalars(select(Event).where(Event.study_instance_uid == study_instance_uid).order_by(Event.id)).all()
+    numbers = {image.content_sha256: {"image_id": image.id} for image in images}
+    reasons = {flag["result_uid"]: {"reason": flag["reason"]} for flag in flags}
+    return [_event(row, numbers.get(row.detail.get("content_sha256", ""), {}), reasons) for row in rows]
+
+
+def _event(row: Event, number: Mapping[str, Any], reasons: Mapping[str, Mapping[str, Any]]) -> EventView:
+    reason = reasons.get(row.detail.get("result_uid", ""), {}) if row.kind == "result" else {}
+    text = sentence(row.kind, {**number, **reason, **row.detail})
+    return EventView(at=row.at, kind=row.kind, text=text, detail=row.detail)
 
 
 def _count(session: Session, table: type[Any], *conditions: ColumnElement[bool]) -> int:

@@ -1,4 +1,4 @@
-"""The prepare queue."""
+"""The prepare queue, and the purge that beat sends through it, as its workers see the spool."""
 
 from functools import cache
 
@@ -6,17 +6,37 @@ from worker.bootstrap import build_service
 from worker.celery import app, process_settings, wake
 from worker.following import Follower
 from worker.preparing import Preparer
-from worker.queues import Queue, task_name
-from worker.tasks.drain import drain
+from worker.purging import Purger
+from worker.queues import PURGE, Queue, task_name
+from worker.service import Service
+from worker.tasks.drain import DRAIN_SECONDS, attempt, drain
+
+PARTS = 24  # of the spool; one is looked through at each hour of the day
+
+
+@cache
+def _service() -> Service:
+    return build_service(process_settings(), wake)
 
 
 @cache
 def _preparers() -> Follower[Preparer]:
-    service = build_service(process_settings(), wake)
-    return Follower(service, lambda installed: Preparer(service, installed.card))
+    return Follower(_service(), lambda installed: Preparer(_service(), installed.card))
 
 
 @app.task(name=task_name(Queue.PREPARE))  # type: ignore[untyped-decorator]
 def prepare() -> None:
     """Prepare received images until none is left."""
     drain(lambda: _preparers().current().prepare_next(), Queue.PREPARE, wake)
+
+
+@app.task(name=task_name(PURGE))  # type: ignore[untyped-decorator]
+def purge() -> None:
+    """Remove what retention allows, for some seconds; the rest an hour later."""
+    attempt(_purge_some)
+
+
+def _purge_some() -> bool:
+    part = _service().now().hour % PARTS
+    Purger(_service()).purge(seconds=DRAIN_SECONDS, part=part, parts=PARTS)
+    return True

@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from tests.commitment_client import CALLER, Ear
+from tests.commitment_site import Site
+from tests.servers.ports import LOOPBACK, free_port
 from tests.servers.postgres import PostgresServer
 from tests.studies import FOLDER, NOW, PACS, put_in_service
 from worker.db import Database
 from worker.queues import Queue
 from worker.repository.model_versions import RegisteredModel
 from worker.schema import migrate
+from worker.sections import PeerSettings
 from worker.service import Service
 from worker.settings import Settings
 from worker.stating import Speaker
@@ -137,3 +141,11 @@ def service(database: Database, clock: Clock, wakes: Wakes, tmp_path: Path) -> C
         return Service(settings=Settings(**values), database=on, wake=wakes, now=clock)
 
     return build
+
+
+@pytest.fixture
+def site(service: Callable[..., Service]) -> Site:
+    """A site whose caller is not there yet: `listening(site.ear)` lets it hear."""
+    caller = PeerSettings(ae_title=CALLER, host=LOOPBACK, port=free_port())
+    built = service(storage_commitment={"enabled": True, "callers": [caller]}, retention={"raw_days": 10})
+    return Site(built, Ear(caller))

@@ -44,6 +44,8 @@ def test_a_result_that_is_our_own_fault_holds_up_no_other(
         deliverer.deliver_next()
     assert [deliverer.deliver_next() for _ in range(2)] == [True, False]
     (left,) = waiting(database)
-    assert (left.attempts, left.last_error) == (1, "a fault of the service: see its log")
+    assert (left.attempts, left.last_error) == (1, "ArithmeticError")
+    assert left.traceback is not None
+    assert "worker/delivering.py:" in left.traceback
     assert left.not_before is not None
     assert left.not_before > clock()

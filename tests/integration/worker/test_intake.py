@@ -12,8 +12,11 @@ from sqlalchemy import select, text
 from dicom_io.errors import OutOfResourcesError, SpoolError
 from dicom_io.identification import identify
 from dicom_io.phantom import phantom_dataset
+from dicom_io.rejection import Rejection
+from dicom_io.report import MANUFACTURER
 from dicom_io.scp import ReceivedObject
 from tests.integration.worker.conftest import Wakes
+from tests.notes import key_objects
 from tests.servers.ports import free_port
 from tests.studies import MINUTE, NOW
 from worker.db import Database
@@ -128,6 +131,71 @@ def test_an_object_without_pixels_is_recorded_and_opens_no_study(
     built = service()
     Intake(built).receive(received(report()))
     assert (rows(database), wakes.queues, spooled(built)) == ([0, 0, 1], [], [])
+
+
+def test_our_own_picture_coming_back_opens_no_study(service: BuildService, database: Database, wakes: Wakes) -> None:
+    """An object with pixels that we made, such as a heatmap: recorded, neither stored nor screened."""
+    picture = phantom_dataset(1, kind="SC", rows=16, columns=16)
+    picture.Manufacturer = picture.ManufacturerModelName = MANUFACTURER
+    built = service()
+    Intake(built).receive(received(picture))
+    assert (rows(database), wakes.queues, spooled(built)) == ([0, 0, 1], [], [])
+
+
+def events(database: Database) -> list[tuple[str, dict[str, object]]]:
+    """Kind and detail of every event, in order."""
+    with database.read() as session:
+        return [(event.kind, event.detail) for event in session.scalars(select(Event).order_by(Event.id))]
+
+
+def test_a_rejection_note_is_applied_to_the_film_it_names(
+    service: BuildService, database: Database, wakes: Wakes
+) -> None:
+    """Film, then note, over the listener's own way in: the image carries the title, the study is open again."""
+    intake, film = Intake(service()), phantom_dataset(1, kind="CR", rows=16, columns=16)
+    intake.receive(received(film))
+    intake.receive(received(key_objects({film.StudyInstanceUID: (film.SOPInstanceUID,)})))
+    with database.read() as session:
+        assert session.scalars(select(Image.rejection)).one() == "113001"
+        assert session.scalars(select(Study.revision)).one() == 2
+    kinds = [kind for kind, _ in events(database)]
+    assert kinds == ["image-received", "object-recorded", "images-rejected", "rejection-note"]
+    assert wakes.queues == [Queue.PREPARE]
+
+
+def test_a_note_that_arrives_first_waits_for_its_film(service: BuildService, database: Database) -> None:
+    """The note opens no study; the film that follows is marked at once."""
+    intake, film = Intake(service()), phantom_dataset(1, kind="CR", rows=16, columns=16)
+    intake.receive(received(key_objects({film.StudyInstanceUID: (film.SOPInstanceUID,)}, Rejection.WORKLIST_ENTRY)))
+    assert rows(database)[:2] == [0, 0]
+    intake.receive(received(film))
+    with database.read() as session:
+        assert session.scalars(select(Image.rejection)).one() == "113038"
+
+
+def test_other_key_objects_are_only_recorded(service: BuildService, database: Database) -> None:
+    """Of Interest takes nothing back."""
+    intake, film = Intake(service()), phantom_dataset(1, kind="CR", rows=16, columns=16)
+    intake.receive(received(film))
+    intake.receive(received(key_objects({film.StudyInstanceUID: (film.SOPInstanceUID,)}, "113000")))
+    assert [kind for kind, _ in events(database)] == ["image-received", "object-recorded"]
+    with database.read() as session:
+        assert session.scalars(select(Image.rejection)).one() is None
+
+
+def test_a_note_that_cannot_be_read_is_taken_and_recorded_with_its_fault(
+    service: BuildService, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sending it again would not mend it: it is answered with success, and takes nothing back."""
+    monkeypatch.setattr("dicom_io.rejection.MAX_REFERENCES", 0)
+    intake, film = Intake(service()), phantom_dataset(1, kind="CR", rows=16, columns=16)
+    intake.receive(received(film))
+    intake.receive(received(key_objects({film.StudyInstanceUID: (film.SOPInstanceUID,)})))
+    kind, detail = events(database)[-1]
+    assert kind == "object-recorded"
+    assert "names more than 0 objects" in str(detail["fault"])
+    with database.read() as session:
+        assert session.scalars(select(Image.rejection)).one() is None
 
 
 def test_a_spool_that_is_full_takes_nothing(service: BuildService, database: Database, wakes: Wakes) -> None:

@@ -10,7 +10,7 @@ from dicom_io.types import SOPInstanceReference
 from tests.studies import MINUTE, NOW, STUDY, incoming, prepare, receive, rolled_back, score_everything, sha256
 from worker.db import Database
 from worker.domain import ImageState, Urgency
-from worker.repository.intake import Receipt, record_image, record_object_without_pixels
+from worker.repository.intake import Receipt, record_image, record_other_object
 from worker.repository.model_versions import RegisteredModel
 from worker.tables import Event, Image, Study
 
@@ -161,8 +161,8 @@ def test_an_object_without_pixels_opens_no_study(database: Database) -> None:
     receive(database, incoming())
     report = SOPInstanceReference(STUDY, "2.25.9", "1.2.840.10008.5.1.4.1.1.88.34", "2.25.99")
     with database.begin() as session:
-        record_object_without_pixels(session, report, "PACS1", NOW)
-        record_object_without_pixels(session, SOPInstanceReference("2.25.7", "1", "2", "3"), "PACS1", NOW)
+        record_other_object(session, report, "PACS1", NOW)
+        record_other_object(session, SOPInstanceReference("2.25.7", "1", "2", "3"), "PACS1", NOW)
     with database.read() as session:
         events = session.scalars(select(Event).where(Event.kind == "object-recorded").order_by(Event.id)).all()
     assert [event.study_instance_uid for event in events] == [STUDY, "2.25.7"]

@@ -149,7 +149,7 @@ def test_a_dead_letter_is_kept_and_can_be_sent_again(database: Database, champio
     assert (delivery(database).state, delivery(database).last_error) == (DeliveryState.DEAD, "0xA900")
     assert take(database, NOW + 60 * MINUTE) is None
     with database.begin() as session:
-        assert retry_dead_deliveries(session) == 1
+        assert retry_dead_deliveries(session, NOW, by="operator") == 1
     assert delivery(database).attempts == 0
     finish(database, take(database))
 

@@ -9,10 +9,11 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Inspector, inspect, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from tests.studies import NOW, rolled_back
+from tests.studies import NOW, STUDY, flags, incoming, receive, result, rolled_back, say
 from worker.db import Database
 from worker.errors import ConfigurationError
 from worker.level import require_current
+from worker.repository.model_versions import RegisteredModel
 from worker.schema import migrate
 from worker.tables import Base, Event, ModelVersion
 
@@ -26,6 +27,9 @@ TABLES = {
     "model_versions",
     "events",
     "commitments",
+    "destination_outages",
+    "rejected_instances",
+    "reconciliations",
 }
 
 
@@ -110,6 +114,16 @@ def test_claims_go_through_partial_indexes_in_the_order_of_the_work(database: Da
     for definition, condition in zip(definitions, ("pending", "pending", "received", "scored_at IS NULL"), strict=True):
         assert "urgency DESC, id" in definition
         assert condition in definition.partition("WHERE")[2]
+
+
+@pytest.mark.parametrize("change", ["UPDATE results SET flag = ''", "DELETE FROM results"])
+def test_what_was_said_cannot_be_changed(database: Database, champion: RegisteredModel, change: str) -> None:
+    """A result is taken back by a later one that supersedes it, never by a change of its row."""
+    receive(database, incoming())
+    say(database, champion, result())
+    with pytest.raises(DatabaseError, match="append-only"), database.begin() as session:
+        session.execute(text(change))
+    assert [flag["study_instance_uid"] for flag in flags(database)] == [STUDY]
 
 
 @pytest.mark.parametrize("change", ["UPDATE events SET kind = 'other'", "DELETE FROM events"])

@@ -53,6 +53,15 @@ def test_the_identity_is_read_from_every_encoding(syntax: str) -> None:
     assert (identification.reference, identification.accession_number) == (REFERENCE, "ACC1")
 
 
+def test_what_we_made_ourselves_is_known_when_it_comes_back() -> None:
+    """Manufacturer and model name of everything that goes out; a phantom and another maker's object are films."""
+    ours = film(Manufacturer="cxr-triage", ManufacturerModelName="cxr-triage ")
+    assert identify(encoded(ours), EXPLICIT).made_here
+    assert not identify(ENCODED, EXPLICIT).made_here
+    assert not identify(encoded(film(Manufacturer="cxr-triage", ManufacturerModelName="")), EXPLICIT).made_here
+    assert not identify(encoded(film(Manufacturer="ACME", ManufacturerModelName="cxr-triage")), EXPLICIT).made_here
+
+
 def test_pixels_are_not_touched() -> None:
     """An object whose pixel data is cut off is identified as if it were whole."""
     assert identify(ENCODED[: PIXELS_AT + 12], EXPLICIT).reference == REFERENCE
@@ -93,10 +102,17 @@ def test_what_is_no_uid_is_refused(keyword: str, value: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("sent", "read"),
-    [("", None), ("   ", None), (" A 7 ", "A 7"), ("x" * 80, "x" * 64), ("R\xd6-7", "R\xd6-7")],
+    [
+        ("", None),
+        ("   ", None),
+        (" A 7 ", "A 7"),
+        ("x" * 80, "x" * 64),
+        ("R\xd6-7", r"R\xc3\x96-7"),
+        (["A", "B"], r"A\B"),
+    ],
 )
-def test_the_accession_number_is_read_as_text(sent: str, read: str | None) -> None:
-    """Decoded with the object's character set, without padding, and cut to what the table holds."""
+def test_the_accession_number_is_read_as_text(sent: str | list[str], read: str | None) -> None:
+    """Never decoded with a character set, without padding, and cut to what the table holds."""
     assert identify(encoded(film(AccessionNumber=sent)), EXPLICIT).accession_number == read
 
 

@@ -22,6 +22,12 @@ def test_a_derived_uid_never_changes() -> None:
     assert derive_uid("2.25.1", "sr") == "2.25.63072641862768237863679670106517403495"
 
 
+def test_a_corrected_object_has_a_name_of_its_own() -> None:
+    """One per correction; without one the name is what it always was."""
+    assert derive_uid("2.25.1", "sr", 0) == derive_uid("2.25.1", "sr")
+    assert len({derive_uid("2.25.1", "sr", corrections) for corrections in range(4)}) == 4
+
+
 @pytest.mark.parametrize("uid", ["1.2.3", "2.25.", "2.25.12x", "../../etc"])
 def test_a_foreign_uid_is_refused(uid: str) -> None:
     """A UID that is not made from a UUID derives nothing."""

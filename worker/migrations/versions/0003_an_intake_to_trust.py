@@ -1,4 +1,4 @@
-"""an intake to trust: commitments, quarantine, retention, corrections, append-only tables."""
+"""an intake to trust: commitments, reconciliation, quarantine, retention, corrections, append-only tables."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,6 +18,7 @@ def upgrade() -> None:
     for table in CLAIMABLE:
         op.add_column(table, sa.Column("traceback", sa.Text(), nullable=True))
     op.add_column("studies", sa.Column("corrections", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("deliveries", sa.Column("corrections", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("images", sa.Column("data_set_bytes", sa.BigInteger(), nullable=True))
     op.add_column("images", sa.Column("rejection", sa.String(length=32), nullable=True))
     op.add_column("images", sa.Column("withdrawn", sa.Boolean(), nullable=False, server_default=sa.false()))
@@ -26,7 +27,17 @@ def upgrade() -> None:
     kept = sa.text("purged_at IS NULL")
     op.create_index("ix_images_kept", "images", ["received_at"], sqlite_where=kept, postgresql_where=kept)
     op.create_index("ix_images_sop_instance", "images", ["sop_instance_uid"])
+    op.create_index("ix_images_content", "images", ["content_sha256"])
+    op.create_table(
+        "destination_outages",
+        sa.Column("destination", sa.String(length=64), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("paused_until", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("destination"),
+    )
     _create_commitments()
+    _create_rejected_instances()
+    _create_reconciliations()
     for table in APPEND_ONLY:
         _forbid_changes(table)
 
@@ -61,6 +72,33 @@ def _create_commitments() -> None:
     )
 
 
+def _create_rejected_instances() -> None:
+    op.create_table(
+        "rejected_instances",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("note_sop_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("sop_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("code", sa.String(length=32), nullable=False),
+        sa.Column("received_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("sop_instance_uid", "study_instance_uid", "note_sop_instance_uid"),
+    )
+
+
+def _create_reconciliations() -> None:
+    op.create_table(
+        "reconciliations",
+        sa.Column("pacs", sa.String(length=16), nullable=False),
+        sa.Column("holder", sa.String(length=36), nullable=True),
+        sa.Column("lease_until", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("night", sa.String(length=10), nullable=True),
+        sa.Column("studies", sa.JSON(), nullable=False),
+        sa.Column("finished_at", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("pacs"),
+    )
+
+
 def _forbid_changes(table: str) -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
@@ -91,11 +129,16 @@ def _allow_changes(table: str) -> None:
 def downgrade() -> None:
     for table in APPEND_ONLY:
         _allow_changes(table)
+    op.drop_table("rejected_instances")
+    op.drop_table("reconciliations")
     op.drop_table("commitments")
+    op.drop_table("destination_outages")
+    op.drop_index("ix_images_content", "images")
     op.drop_index("ix_images_sop_instance", "images")
     op.drop_index("ix_images_kept", "images")
     for column in ("purged_at", "committed_until", "withdrawn", "rejection", "data_set_bytes"):
         op.drop_column("images", column)
+    op.drop_column("deliveries", "corrections")
     op.drop_column("studies", "corrections")
     for table in CLAIMABLE:
         op.drop_column(table, "traceback")

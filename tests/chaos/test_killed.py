@@ -1,0 +1,52 @@
+"""kill -9 of any process at any time, while studies are being pushed with `storescu`."""
+
+import os
+import random
+import signal
+import time
+
+from tests.chaos.conftest import Progress
+from tests.chaos.films import Films
+from tests.chaos.invariants import assert_promises_kept, settle, take_stock
+from tests.chaos.ledger import Ledger
+from tests.chaos.pusher import pushing
+from tests.chaos.report import Report
+from tests.chaos.scale import Scale
+from tests.chaos.service import ChaosService
+from tests.servers.ports import wait_until
+
+CHECKPOINT = 20  # kills between two looks at everything
+
+
+def test_every_promise_is_kept_whatever_is_killed_when(
+    embedded: ChaosService, films: Films, scale: Scale, dice: random.Random, report: Report, progress: Progress
+) -> None:
+    """What was answered 0x0000 is concluded and delivered exactly once; nothing else is there by halves."""
+    ledger, names = Ledger(), sorted(embedded.parts)
+    with report.row("killed", "kill -9 of listener, prepare, score, deliver, beat", planned=scale.kills) as row:
+        while row.rounds < scale.kills:
+            with pushing(embedded, films, ledger, scale):
+                for name in _victims(names, dice, min(CHECKPOINT, scale.kills - row.rounds)):
+                    kill_one(embedded, name, dice, longest_wait=scale.kill_within)
+                    row.rounds += 1
+            settle(embedded, ledger, seconds=120)
+            tally = take_stock(embedded, ledger)
+            row.counts = tally.counts()
+            report.save()
+            progress(f"{row.rounds} of {scale.kills} kills: {row.counts}")
+            assert_promises_kept(tally)
+
+
+def _victims(names: list[str], dice: random.Random, count: int) -> list[str]:
+    order = [name for _ in range(count // len(names) + 1) for name in dice.sample(names, len(names))]
+    return order[:count]
+
+
+def kill_one(service: ChaosService, name: str, dice: random.Random, *, longest_wait: float) -> None:
+    """Wait for a random time, then send SIGKILL to one process of a part: its first, or one that it has started."""
+    part = service.parts[name]
+    wait_until(lambda: bool(part.processes()), f"{name} running", seconds=30)
+    time.sleep(dice.uniform(0, longest_wait))  # any moment of the work, and of its start, must do
+    victims = part.processes()
+    if victims:
+        os.kill(dice.choice(victims), signal.SIGKILL)

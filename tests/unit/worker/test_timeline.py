@@ -1,0 +1,65 @@
+"""The audit trail in words."""
+
+from typing import Any
+
+import pytest
+
+from worker.timeline import sentence
+
+UID = "2.25.1"
+SCORED = {"image_id": 7, "reason": None, "error": None, "model": "resnet50 1.0.0"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "told"),
+    [
+        (
+            "image-received",
+            {"image_id": 7, "receipt": "new", "sop_instance_uid": UID, "calling_ae_title": "PACS1"},
+            "received image 7 from PACS1 (SOP instance 2.25.1)",
+        ),
+        (
+            "image-received",
+            {"receipt": "duplicate", "sop_instance_uid": UID, "calling_ae_title": "PACS1"},
+            "received an image from PACS1 again, the same bytes (SOP instance 2.25.1)",
+        ),
+        ("image-prepared", {"image_id": 7, "reason": None}, "image 7 prepared"),
+        (
+            "image-scored",
+            {**SCORED, "frames": 1, "probability": 0.5, "threshold": 0.25, "flagged": True},
+            "image 7 scored by resnet50 1.0.0: flagged, probability 0.5000, threshold 0.2500",
+        ),
+        (
+            "image-scored",
+            {**SCORED, "frames": 3, "probability": 0.125, "threshold": 0.25, "flagged": False},
+            "image 7 scored by resnet50 1.0.0: not flagged, probability 0.1250, threshold 0.2500, highest of 3 frames",
+        ),
+        (
+            "image-failed",
+            {"image_id": 7, "reason": "attempts-exhausted", "error": "ValueError"},
+            "image 7 set aside: attempts-exhausted, ValueError",
+        ),
+        (
+            "image-retry",
+            {"image_id": 7, "step": "score", "frame": 2, "attempts": 1, "error": "ValueError"},
+            "scoring frame 2 of image 7 is tried again: ValueError",
+        ),
+        (
+            "result",
+            {"result_uid": UID, "stage": "early", "status": "UNSCREENED", "reason": "pending", "priority": "HIGH"},
+            "said: UNSCREENED, pending, priority HIGH (first word, result 2.25.1)",
+        ),
+        (
+            "delivered",
+            {"destination": "pacs", "result_uid": UID, "answer": "stored, status 0x0000"},
+            "delivered to pacs: stored, status 0x0000 (result 2.25.1)",
+        ),
+        ("delivery-dead", {"destination": "pacs", "result_uid": UID}, "dead letter to pacs (result 2.25.1)"),
+        ("purged", {"images": 2}, "retention removed the received files of 2 images"),
+        ("command", {"command": "purge", "by": "me@host", "files": 3}, "me@host ran purge files=3"),
+        ("of-a-later-version", {"a": 1, "b": None}, "of-a-later-version a=1"),
+    ],
+)
+def test_an_event_is_told_in_a_sentence(kind: str, detail: dict[str, Any], told: str) -> None:
+    """Who, what, and why; an unknown kind is told as it is."""
+    assert sentence(kind, detail) == told

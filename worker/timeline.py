@@ -1,0 +1,113 @@
+"""The audit trail in words, for people: one sentence per event."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Detail = Mapping[str, Any]
+
+
+def sentence(kind: str, detail: Detail) -> str:
+    """Tell an event.
+
+    Args:
+        kind: of the event.
+        detail: its ids and codes.
+
+    Returns:
+        A sentence; for a kind that has none here, the kind and its details as they are.
+    """
+    tell = _SENTENCES.get(kind)
+    return _plain(kind, detail) if tell is None else tell(detail)
+
+
+def _plain(kind: str, detail: Detail) -> str:
+    return " ".join([kind, *(f"{name}={value}" for name, value in detail.items() if value is not None)])
+
+
+def _because(detail: Detail, *names: str) -> str:
+    told = [str(detail[name]) for name in names if detail.get(name)]
+    return f": {', '.join(told)}" if told else ""
+
+
+def _received(detail: Detail) -> str:
+    how = {"new": "", "duplicate": " again, the same bytes", "replacement": ", in place of an older one"}
+    return (
+        f"received {_image(detail)}from {detail['calling_ae_title']}{how.get(detail['receipt'], '')} "
+        f"(SOP instance {detail['sop_instance_uid']})"
+    )
+
+
+def _recorded(detail: Detail) -> str:
+    sender, uid = detail["calling_ae_title"], detail["sop_instance_uid"]
+    return f"received an object without pixels from {sender}, recorded only (SOP instance {uid})"
+
+
+def _image(detail: Detail) -> str:
+    return f"image {detail['image_id']} " if detail.get("image_id") else "an image "
+
+
+def _outcome(what: str) -> Callable[[Detail], str]:
+    return lambda detail: f"{_image(detail)}{what}{_because(detail, 'reason', 'error')}{_score(detail)}"
+
+
+def _score(detail: Detail) -> str:
+    if detail.get("probability") is None:
+        return ""
+    side = "flagged" if detail["flagged"] else "not flagged"
+    frames = "" if detail["frames"] == 1 else f", highest of {detail['frames']} frames"
+    numbers = f"probability {detail['probability']:.4f}, threshold {detail['threshold']:.4f}{frames}"
+    return f" by {detail['model']}: {side}, {numbers}"
+
+
+def _retry(detail: Detail) -> str:
+    frame = f"frame {detail['frame']} of " if detail.get("frame") else ""
+    step = {"prepare": "preparing", "score": "scoring"}[detail["step"]]
+    return f"{step} {frame}{_image(detail)}is tried again{_because(detail, 'error')}"
+
+
+def _result(detail: Detail) -> str:
+    stage = {"early": "first word", "overdue": "overdue notice", "complete": "conclusion"}
+    reason = f", {detail['reason']}" if detail.get("reason") else ""
+    priority = f", priority {detail['priority']}" if detail.get("priority") else ""
+    said = stage.get(detail["stage"], detail["stage"])
+    return f"said: {detail['status']}{reason}{priority} ({said}, result {detail['result_uid']})"
+
+
+def _delivery(what: str) -> Callable[[Detail], str]:
+    return lambda d: what.format(d["destination"]) + f"{_because(d, 'answer')} (result {d['result_uid']})"
+
+
+def _put_back(detail: Detail) -> str:
+    return f"{_image(detail)}was taken out of quarantine by {detail['by']}"
+
+
+def _delivery_put_back(detail: Detail) -> str:
+    return f"dead letter to {detail['destination']} put back by {detail['by']} (result {detail['result_uid']})"
+
+
+def _purged(detail: Detail) -> str:
+    return f"retention removed the received files of {detail['images']} image{'s' if detail['images'] > 1 else ''}"
+
+
+def _command(detail: Detail) -> str:
+    rest = {name: value for name, value in detail.items() if name not in {"command", "by"}}
+    return f"{detail['by']} ran {_plain(detail['command'], rest)}"
+
+
+_SENTENCES: dict[str, Callable[[Detail], str]] = {
+    "image-received": _received,
+    "object-recorded": _recorded,
+    "image-prepared": _outcome("prepared"),
+    "image-scored": _outcome("scored"),
+    "image-out-of-scope": _outcome("is not for screening"),
+    "image-failed": _outcome("set aside"),
+    "image-retry": _retry,
+    "image-put-back": _put_back,
+    "result": _result,
+    "delivered": _delivery("delivered to {}"),
+    "delivery-retry": _delivery("not delivered to {}, is tried again"),
+    "delivery-dead": _delivery("dead letter to {}"),
+    "delivery-put-back": _delivery_put_back,
+    "purged": _purged,
+    "command": _command,
+}
