@@ -1,5 +1,6 @@
 """pynetdicom's message layer (PS3.7) with limits on memory: a message is put together from fragments as they come."""
 
+from hashlib import sha256
 from io import BytesIO
 
 from pydicom import config
@@ -17,6 +18,8 @@ _IS_COMMAND = 0x01  # PS3.8 E.2, bit 0 of the message control header
 class BoundedDataSet(BytesIO):
     """An encoded data set; once it grows past its limit it is let go, and the rest of it dropped as it comes.
 
+    It is hashed as it comes: while the network brings the rest, and while the fragment is in the processor's caches.
+
     Attributes:
         overflowed: whether that has happened.
     """
@@ -25,10 +28,17 @@ class BoundedDataSet(BytesIO):
         super().__init__()
         self._most = most
         self.overflowed = False
+        self._sha256 = sha256()
+
+    @property
+    def content_sha256(self) -> str:
+        """Hash of all that was written, 64 hex digits."""
+        return self._sha256.hexdigest()
 
     def write(self, fragment: bytes | memoryview) -> int:  # type: ignore[override]
         """Append a fragment, or drop it."""
         if not self.overflowed and self.tell() + len(fragment) <= self._most:
+            self._sha256.update(fragment)
             return super().write(fragment)
         self.overflowed = True
         self.seek(0)
