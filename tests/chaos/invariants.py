@@ -60,7 +60,7 @@ def settle(service: ChaosService, ledger: Ledger) -> None:
     """Wait until nothing is left to do, or give up waiting: `take_stock` says what is missing."""
     wanted = studies(ledger.accepted())
     try:
-        wait_until(lambda: _is_settled(service, wanted), "the end of all work", seconds=SETTLE_SECONDS)
+        wait_until(lambda: _is_settled(service, wanted), "the end of all work", seconds=SETTLE_SECONDS, every=0.2)
     except TimeoutError:
         return
 
@@ -77,7 +77,7 @@ def take_stock(service: ChaosService, ledger: Ledger) -> Tally:
         refused=answers[OUT_OF_RESOURCES],
         unanswered=answers[None],
         other=sum(answers.values()) - answers[SUCCESS] - answers[OUT_OF_RESOURCES] - answers[None],
-        concluded=_count_concluded(service, pushed),
+        concluded=concluded(service, ledger),
         delivered=len(said.keys() & written.keys()),
         duplicates=tuple(_doubled(service, said, written)),
         lost=(*_unscreened(service, ledger), *_undelivered(service, said, written)),
@@ -114,10 +114,11 @@ def _is_settled(service: ChaosService, wanted: set[str]) -> bool:
     return wanted <= known and not (open_study or working or sending)
 
 
-def _count_concluded(service: ChaosService, wanted: set[str]) -> int:
+def concluded(service: ChaosService, ledger: Ledger) -> int:
+    """Count the studies of a ledger whose last revision is concluded."""
     with service.database.read() as session:
-        concluded = session.scalars(select(Study.study_instance_uid).where(Study.concluded_revision == Study.revision))
-        return len(wanted.intersection(concluded))
+        done = session.scalars(select(Study.study_instance_uid).where(Study.concluded_revision == Study.revision))
+        return len(ledger.studies().intersection(done))
 
 
 def _results(service: ChaosService) -> list[Row[Any]]:

@@ -92,7 +92,9 @@ class ChaosService:
         self.parts = {part.name: part for part in self._make_parts()}
         self._keeper = Keeper(tuple(self.parts.values()))
         self._keeper.start()
-        wait_until(self.is_up, f"every part of the service at work, see {self.folder}", seconds=START_SECONDS)
+        wait_until(
+            self.is_up, f"every part of the service at work, see {self.folder}", seconds=START_SECONDS, every=0.1
+        )
 
     def stop(self) -> None:
         """End every part."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydicom import dcmread
 
 from tests.chaos.films import Films
-from tests.chaos.invariants import assert_promises_kept, settle, take_stock
+from tests.chaos.invariants import assert_promises_kept, concluded, settle, take_stock
 from tests.chaos.ledger import Ledger
 from tests.chaos.outages import Pacs
 from tests.chaos.pusher import push
@@ -26,7 +26,7 @@ def test_what_waited_for_a_destination_arrives_once_the_flagged_first(
         pushed = [films.new(flagged=number % 2 == 1) for number in range(scale.waiting_studies)]
         for first in range(0, len(pushed), 10):
             push(embedded.listener, pushed[first : first + 10], ledger)
-        wait_until(lambda: _flags(embedded, ledger) >= len(pushed), "a flag of every study in the folder", seconds=300)
+        wait_until(lambda: concluded(embedded, ledger) >= len(pushed), "every study concluded", seconds=300, every=0.2)
         assert set(pacs.arrivals()) == earlier
         pacs.start()
         row.rounds = 1
@@ -35,10 +35,6 @@ def test_what_waited_for_a_destination_arrives_once_the_flagged_first(
         assert_promises_kept(tally)
         arrivals = [path for path in pacs.arrivals() if path not in earlier]
         assert [_is_flagged(path) for path in arrivals] == sorted(map(_is_flagged, arrivals), reverse=True)
-
-
-def _flags(service: ChaosService, ledger: Ledger) -> int:
-    return take_stock(service, ledger).concluded
 
 
 def _is_flagged(report: Path) -> bool:

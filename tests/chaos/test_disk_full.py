@@ -24,6 +24,7 @@ CUT_BYTES = 50_000  # in the middle of a film
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
     """Mount a small tmpfs over a folder; skips the test where that is not allowed."""
+    folder.mkdir(mode=0o700, exist_ok=True)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "tmpfs", str(folder)],
         capture_output=True,
@@ -43,8 +44,8 @@ def test_nothing_is_truncated_on_a_full_disk(
     """0xA700 while the disk is full, from several senders at once; when it is freed, everything is taken."""
     ledger = Ledger()
     with (
-        report.row("disk", "spool disk full (a small tmpfs) and freed", planned=1) as row,
         small_disk(embedded.data_dir / "spool") as spool,
+        report.row("disk", "spool disk full (a small tmpfs) and freed", planned=1) as row,
     ):
         filler = spool / "of-another-program"
         filler.write_bytes(b"\0" * (DISK_BYTES - LEFT_BYTES))

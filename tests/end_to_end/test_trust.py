@@ -3,6 +3,7 @@
 import os
 import subprocess
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,12 +13,15 @@ from stat import S_IMODE
 import pytest
 from pydicom import dcmread
 from sqlalchemy import inspect, text
+from typer.testing import CliRunner
 
 from tests.end_to_end import hostile
 from tests.end_to_end.service import CXR_TRIAGE, RunningService
-from tests.servers.ports import wait_until
+from tests.servers.ports import free_port, wait_until
 from tests.servers.programs import require_program
+from worker.cli.main import app
 from worker.db import Database
+from worker.settings import CONFIG_VARIABLE
 
 OTHERS = 0o077
 HOSTILE_UIDS = {
@@ -83,7 +87,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """The run that every test here looks at; under a umask that forbids nothing."""
     folder = tmp_path_factory.mktemp("trust")
     films = tmp_path_factory.mktemp("films")
-    service = RunningService(folder, toml="", settings={"study_quiet_seconds": 0.5, "log_level": "DEBUG"})
+    metrics = free_port()
+    service = RunningService(
+        folder, toml=f"metrics_port = {metrics}\n", settings={"study_quiet_seconds": 0.5, "log_level": "DEBUG"}
+    )
     broker = Watched(folder / "data" / "broker")
     before = os.umask(0)
     try:
@@ -92,7 +99,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             answers = "".join(_push(service, path) for path in _objects(films).values())
             accepted = answers.count("Received Store Response (Success)")
             wait_until(lambda: _is_done(service, accepted), "the end of all work", seconds=60)
-            yield Run(service, broker, {"storescu": answers, **_commands(service, films)})
+            yield Run(service, broker, {"storescu": answers, **_commands(service, films), "metrics": _metrics(metrics)})
             service.stop()
     finally:
         os.umask(before)
@@ -123,13 +130,25 @@ def _is_done(service: RunningService, accepted: int) -> bool:
 
 
 def _commands(service: RunningService, films: Path) -> dict[str, str]:
-    looks = [["worklist"], ["worklist", "--json"], ["study", hostile.MALFORMED_STUDY], ["deliveries"], ["status"]]
-    wrong = [["study", "9.9.9"], ["screen", str(films), "--json", "-"]]
-    answers = {}
-    for command in (*looks, *wrong):
-        done = service.run(*command) if command[0] != "screen" else _screen(command)
-        answers[" ".join(command)] = done.stdout + done.stderr
-    return answers
+    looks = [["worklist"], ["study", hostile.MALFORMED_STUDY], ["deliveries"], ["status"], ["quarantine"]]
+    commands = [*looks, *([*look, "--json"] for look in looks), ["study", "9.9.9"]]
+    answers = {" ".join(command): _look(service, command) for command in commands}
+    # In a process of its own, as it would print what a library warns of.
+    words = [str(CXR_TRIAGE), "screen", str(films / "malformed.dcm"), str(films / "truncated.dcm"), "--json", "-"]
+    screened = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    return {**answers, "screen": screened.stdout + screened.stderr}
+
+
+def _look(service: RunningService, command: list[str]) -> str:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(CONFIG_VARIABLE, str(service.folder / "settings.toml"))
+        result = CliRunner().invoke(app, command)
+    return f"{result.output}{result.exception or ''}"
+
+
+def _metrics(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return str(answer.read().decode())
 
 
 def _screen(command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -143,9 +162,10 @@ def leaks(words: str | bytes) -> set[str]:
 
 
 def test_no_process_and_no_command_says_anything_of_the_patient(run: Run) -> None:
-    """Logs of every process, answers of the commands, errors over bad input included."""
+    """Logs of every process, answers of the commands and to Prometheus, errors over bad input included."""
     assert "object-received" in run.service.log.read_text()
     assert "store-refused" in run.service.log.read_text()
+    assert 'cxr_triage_c_store_total{status="0xC000"}' in run.said["metrics"]
     assert leaks(run.service.log.read_text()) == set()
     assert {name: leaks(said) for name, said in run.said.items() if leaks(said)} == {}
 

@@ -22,8 +22,8 @@ def accepts(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
-def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 30) -> None:
-    """Return as soon as the condition holds.
+def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 30, every: float = 0.02) -> None:
+    """Return as soon as the condition holds; it is asked again after `every` seconds.
 
     Raises:
         TimeoutError: if it does not hold within so many seconds; the message says what was waited for.
@@ -32,4 +32,4 @@ def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 30)
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not happen within {seconds:g} seconds")
-        time.sleep(0.02)
+        time.sleep(every)
