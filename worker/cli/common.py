@@ -1,5 +1,6 @@
 """What the commands share: the options, and errors told in one line."""
 
+import _thread
 import getpass
 import json
 import os
@@ -96,6 +97,8 @@ def note_command(database: Database, command: str, **detail: str | float | None)
 def stop_on_signals() -> threading.Event:
     """Return an event that SIGTERM and SIGINT set."""
     stop = threading.Event()
+    # A handler runs in the main thread, and an event's lock is not re-entrant: a signal that comes just when the main
+    # thread begins to wait for the event would wait for that lock for ever. Another thread waits its turn.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: _thread.start_new_thread(stop.set, ()))
     return stop
