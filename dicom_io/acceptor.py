@@ -26,6 +26,7 @@ from pynetdicom.transport import AddressInformation, AssociationServer
 from dicom_io.access import REQUEST_SECONDS, Access, Limits, Observer, Reason
 from dicom_io.connections import Connection, Connections
 from dicom_io.messages import GuardedMessages
+from dicom_io.negotiation import in_callers_order
 from dicom_io.tls import describe
 from dicom_io.upper_layer import GuardedProvider, GuardedSocket
 
@@ -48,6 +49,8 @@ class _Negotiation(ACSE):  # type: ignore[misc]  # pynetdicom has no types
     def _negotiate_as_acceptor(self) -> None:
         reason = self.assoc.judge()
         if reason is None:
+            ours, proposed = self.acceptor.supported_contexts, self.requestor.primitive
+            self.acceptor.supported_contexts = in_callers_order(ours, proposed.presentation_context_definition_list)
             super()._negotiate_as_acceptor()
             self.assoc.was_established = self.assoc.is_established
             return

@@ -52,7 +52,7 @@ def test_a_request_that_drips_in_is_ended(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize(
     "then",
-    [b"", b"\x04\x00", b"\x04\x00" + (1 << 24).to_bytes(4) + b"half", p_data(fragment(b"half", last=False))],
+    [b"", b"\x04\x00", b"\x04\x00" + (1 << 16).to_bytes(4) + b"half", p_data(fragment(b"half", last=False))],
     ids=["nothing", "half a header", "half a PDU", "half a message"],
 )
 def test_a_silent_association_is_ended(then: bytes) -> None:
@@ -71,7 +71,7 @@ def test_an_association_that_never_rests_is_ended_too() -> None:
     """A byte now and then for ever: the total time counts, inside a PDU as well."""
     with door(limits=Limits(idle_seconds=5, association_seconds=0.6)) as inside, rude_peer(inside.port) as peer:
         assert peer.associate() == ACCEPT
-        assert _drip(peer, b"\x04\x00" + (1 << 20).to_bytes(4) + bytes(1 << 20)) < 3
+        assert _drip(peer, b"\x04\x00" + (1 << 16).to_bytes(4) + bytes(1 << 16)) < 3
         inside.await_reason(Reason.TOO_LONG)
 
 

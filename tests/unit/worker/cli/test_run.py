@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from worker.cli.run import _children
+from worker.cli.run import _workers
 from worker.settings import Settings
 
 USAGE_ERROR = 2
@@ -24,7 +24,7 @@ def test_every_destination_may_keep_a_sender_waiting_and_the_sweep_still_runs() 
 
 
 def _senders(settings: Settings) -> int:
-    (deliver,) = (child for child in _children(settings) if child.name == "deliver")
+    (deliver,) = (child for child in _workers(settings) if child.name == "deliver")
     return int(deliver.command[-1])
 
 
