@@ -128,7 +128,7 @@ def production(start_chaos: StartChaos, tmp_path_factory: pytest.TempPathFactory
     with postgres() as database:
         broker.start()
         # Nothing is killed here: a row that is claimed twice was claimed wrongly. So no lease may run out.
-        leases = {"lease_seconds": 60, "prepare_processes": 2}
+        leases = {"lease_seconds": 10, "prepare_processes": 2}
         settings = {"database_url": database.url, "broker_url": broker.url, **leases}
         service = start_chaos("production", settings=settings)
         yield Production(service, database, broker)
