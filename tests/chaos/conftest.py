@@ -114,23 +114,25 @@ def embedded(start_chaos: StartChaos, pacs: Pacs) -> ChaosService:
 
 @dataclass(frozen=True)
 class Production:
-    """A service on PostgreSQL and Redis, and these two to be taken away from it."""
+    """A service on PostgreSQL and Redis, films for it, and these two to be taken away from it."""
 
     service: ChaosService
+    films: Films
     postgres: Postgres
     redis: Redis
 
 
 @pytest.fixture(scope="session")
-def production(start_chaos: StartChaos, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
+def production(start_chaos: StartChaos, scale: Scale, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
     """The service of production, for every test that leaves it whole."""
     broker = Redis(tmp_path_factory.mktemp("redis"))
     with postgres() as database:
         broker.start()
         # Nothing is killed here: a row that is claimed twice was claimed wrongly. So no lease may run out.
-        leases = {"lease_seconds": 60, "prepare_processes": 2}
+        leases = {"lease_seconds": 10, "prepare_processes": 2}
         settings = {"database_url": database.url, "broker_url": broker.url, **leases}
-        service = start_chaos("production", settings=settings)
-        yield Production(service, database, broker)
+        service = start_chaos("production", settings=settings, only=("listener", "beat", *scale.workers))
+        films = Films(tmp_path_factory.mktemp("films"), in_scope="score" in scale.workers)
+        yield Production(service, films, database, broker)
         service.stop()
         broker.kill()

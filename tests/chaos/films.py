@@ -22,31 +22,41 @@ BIRTH_DATE = "19340229"
 
 @dataclass(frozen=True)
 class Film:
-    """A film as a file."""
+    """A film as a file; one out of scope is neither scored nor flagged."""
 
     path: Path
     study_instance_uid: str
     sop_instance_uid: str
     flagged: bool
+    in_scope: bool
 
 
 @dataclass
 class Films:
-    """Writes films into a folder; safe to call from many threads."""
+    """Writes films into a folder; safe to call from many threads.
+
+    Attributes:
+        in_scope: False for lateral views, for a service that scores nothing.
+    """
 
     folder: Path
+    in_scope: bool = True
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def new(self, *, flagged: bool = True, study_instance_uid: str | None = None) -> Film:
         """Write a film with fresh UIDs, of a study of its own or of a given one."""
         with self._lock:
             dataset = deepcopy(drawn(flagged=flagged))
+        if not self.in_scope:
+            dataset.ViewPosition = "LL"
         dataset.StudyInstanceUID = study_instance_uid or _uid()
         dataset.SeriesInstanceUID = _uid()
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = _uid()
         path = self.folder / f"{dataset.SOPInstanceUID}.dcm"
         dataset.save_as(path, enforce_file_format=True)
-        return Film(path, str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID), flagged)
+        return Film(
+            path, str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID), flagged and self.in_scope, self.in_scope
+        )
 
 
 @cache

@@ -36,7 +36,7 @@ class Tally:
         concluded: studies with their last revision concluded.
         delivered: results that lie whole at the destination.
         duplicates: results, or files at the destination, that say what another one says.
-        lost: accepted objects that no conclusion names as screened, and results that were not delivered.
+        lost: accepted objects that no conclusion judges as it should, and results that were not delivered.
         half_stored: files in the spool that are not what their name says, and rows without a file.
     """
 
@@ -170,14 +170,15 @@ def _reported(service: ChaosService) -> Counter[str]:
 
 
 def _unscreened(service: ChaosService, ledger: Ledger) -> Iterator[str]:
-    concluded: dict[str, dict[str, Any]] = {}
+    conclusions: dict[str, dict[str, Any]] = {}
     for row in _results(service):
         if row.stage == Stage.COMPLETE:
-            concluded[row.study_instance_uid] = json.loads(row.flag)
+            conclusions[row.study_instance_uid] = json.loads(row.flag)
     for film in ledger.accepted():
-        flag = concluded.get(film.study_instance_uid, {"images": [], "priority": None})
-        screened = {i["sop_instance_uid"] for i in flag["images"] if i["status"] == ScreeningStatus.SCREENED}
-        if film.sop_instance_uid not in screened or (flag["priority"] is not None) != film.flagged:
+        flag = conclusions.get(film.study_instance_uid, {"images": [], "priority": None})
+        named = {image["sop_instance_uid"]: image["status"] for image in flag["images"]}
+        expected = ScreeningStatus.SCREENED if film.in_scope else ScreeningStatus.UNSCREENED
+        if named.get(film.sop_instance_uid) != expected or (flag["priority"] is not None) != film.flagged:
             yield f"film {film.sop_instance_uid}"
 
 

@@ -23,7 +23,8 @@ class Scale:
         callers: associations at once.
         malformed: mutated conversations; CHAOS_PDUS.
         clock_steps: times the clock is set back an hour.
-        workers: killed before the clock is set back; one that scores takes seconds to start.
+        workers: of the services that are not shared by most tests; one that scores takes seconds to start, and without
+            one films out of scope are pushed.
         broker_files: times foreign files are left in the broker's folder.
         objects: pushed at most by one load loop.
         pause: seconds between two pushes of one sender.

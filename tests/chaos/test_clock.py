@@ -33,10 +33,11 @@ def clock(tmp_path: Path) -> SteppedClock:
 
 
 def test_nothing_is_stuck_and_nothing_said_twice_when_the_clock_is_set_back(
-    start_chaos: StartChaos, clock: SteppedClock, films: Films, scale: Scale, report: Report, progress: Progress
+    start_chaos: StartChaos, clock: SteppedClock, tmp_path: Path, scale: Scale, report: Report, progress: Progress
 ) -> None:
     """A lease that a dead worker wrote before the step counts as over, and the sweep goes on."""
-    service = start_chaos("clock", environment=clock.environment)
+    films = Films(tmp_path, in_scope="score" in scale.workers)
+    service = start_chaos("clock", environment=clock.environment, only=("listener", "beat", *scale.workers))
     with report.row("clock", "clock stepped back an hour (libfaketime)", planned=scale.clock_steps) as row:
         while row.rounds < scale.clock_steps:
             ledger = Ledger()
