@@ -25,6 +25,7 @@ from tests.benchmarks.sender import drawn_film, send
 FILMS, ASSOCIATIONS = 40, (1, 4)
 SENDERS, PROCESSES = (1, 4, 16), (1, 2, 4)
 LARGE, SMALL = (2500, 2000), (500, 500)  # rows and columns of 2 bytes: 10 MB, 0.5 MB
+SEVERAL = f"ours, SQLite, {ASSOCIATIONS[-1]} processes"  # as storescp, which has one for each association
 SYNCED = "DCMTK storescp, then sync"
 FLOOR = "write + fsync, no network"
 TARGETS = {"DCMTK storescp": 1.5, "Orthanc": 2.5}
@@ -58,10 +59,11 @@ def side_by_side(folder: Path, rounds: int) -> Speeds:
     speeds: Speeds = defaultdict(list)
     film = drawn_film(*LARGE)
     with ExitStack() as running:
-        for name in ("sqlite", "postgres", "theirs"):
+        for name in ("sqlite", "several", "postgres", "theirs"):
             (folder / name).mkdir()
         receivers = [
             running.enter_context(ours(folder / "sqlite", "ours, SQLite")),
+            running.enter_context(ours(folder / "several", SEVERAL, processes=ASSOCIATIONS[-1])),
             running.enter_context(ours_on_postgres(folder / "postgres")),
             *running.enter_context(theirs(folder / "theirs")),
         ]
@@ -86,7 +88,7 @@ def show_side_by_side(speeds: Speeds, console: Console) -> None:
     for name in dict.fromkeys(name for name, _ in speeds):
         table.add_row(name, *(_range(speeds[name, n]) for n in ASSOCIATIONS))
     table.add_section()
-    for mine in ("ours, SQLite", "ours, PostgreSQL"):
+    for mine in ("ours, SQLite", SEVERAL, "ours, PostgreSQL"):
         for other in (*TARGETS, SYNCED, FLOOR):
             wanted = f" (target {TARGETS[other]})" if other in TARGETS else ""
             table.add_row(
