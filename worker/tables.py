@@ -69,7 +69,7 @@ class Image(Claimable, Base):
     `data_set_bytes` is the length of what `content_sha256` is the hash of. `rejection` is the code of the rejection
     note that names the object (PS3.16 CID 7010); of a `withdrawn` one a reader said that its flag was wrong. Until
     `committed_until` its file is kept whatever the retention, since a sender may have deleted its own on our word; the
-    file is gone since `purged_at`.
+    file is gone since `purged_at`, or its bytes came again after that, at `kept_again_at`.
     """
 
     __tablename__ = "images"
@@ -90,6 +90,7 @@ class Image(Claimable, Base):
     withdrawn: Mapped[bool] = mapped_column(default=False)
     committed_until: Mapped[datetime | None]
     purged_at: Mapped[datetime | None]
+    kept_again_at: Mapped[datetime | None]
     received_at: Mapped[datetime]
 
     __table_args__ = (

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from dicom_io.types import SOPInstanceReference
 from worker.domain import ImageState, Urgency
 from worker.repository.audit import record
+from worker.repository.corrections import follow_newest_header, newest_header
 from worker.repository.noted_rejections import noted_rejection
 from worker.table_base import Base
 from worker.tables import Image, Score, Study
@@ -55,7 +56,7 @@ def record_image(session: Session, incoming: IncomingImage) -> Receipt:
     The study's revision rises with every change of its set of objects, which re-opens it.
     """
     study = _study_for_update(session, incoming)
-    image_id = _insert_image(session, study.id, incoming) or _revive_unjudged(session, study.id, incoming)
+    image_id = _insert_image(session, study.id, incoming) or _revive_unjudged(session, study, incoming)
     receipt = Receipt.DUPLICATE
     if image_id is not None:
         superseded = _supersede_others(session, study.id, image_id, incoming.reference.sop_instance_uid)
@@ -127,10 +128,11 @@ def _insert_image(session: Session, study_id: int, incoming: IncomingImage) -> i
     return session.scalar(statement.returning(Image.id))
 
 
-def _revive_unjudged(session: Session, study_id: int, incoming: IncomingImage) -> int | None:
+def _revive_unjudged(session: Session, study: Study, incoming: IncomingImage) -> int | None:
+    before = newest_header(session, study.id)
     scored = exists().where(Score.image_id == Image.id, Score.logit.is_not(None))
     superseded = update(Image).where(
-        Image.study_id == study_id,
+        Image.study_id == study.id,
         Image.sop_instance_uid == incoming.reference.sop_instance_uid,
         Image.content_sha256 == incoming.content_sha256,
         Image.state == ImageState.SUPERSEDED,
@@ -147,14 +149,15 @@ def _revive_unjudged(session: Session, study_id: int, incoming: IncomingImage) -
     image_id = session.scalar(fresh.returning(Image.id), execution_options={"synchronize_session": False})
     if image_id is not None:
         session.execute(delete(Score).where(Score.image_id == image_id))
+        follow_newest_header(session, study, before, incoming.received_at)
     return image_id
 
 
 def _keep_again(session: Session, study_id: int, incoming: IncomingImage) -> None:
-    """Note that the file of an image which retention had purged is in the spool again, as of now."""
+    """Note that the file of an image which retention had purged is in the spool again, as of now; no news otherwise."""
     known = (Image.study_id == study_id, Image.sop_instance_uid == incoming.reference.sop_instance_uid)
     purged = update(Image).where(*known, Image.content_sha256 == incoming.content_sha256, Image.purged_at.is_not(None))
-    session.execute(purged.values(purged_at=None, received_at=incoming.received_at))
+    session.execute(purged.values(purged_at=None, kept_again_at=incoming.received_at))
 
 
 def _supersede_others(session: Session, study_id: int, image_id: int, sop_instance_uid: str) -> bool:

@@ -90,7 +90,11 @@ def _may_go(before: datetime, now: datetime) -> ColumnElement[bool]:
 
 
 def _is_old(before: datetime) -> ColumnElement[bool]:
-    return and_(Image.purged_at.is_(None), Image.received_at <= before)
+    return and_(Image.purged_at.is_(None), Image.received_at <= before, ~_came_again_after(Image, before))
+
+
+def _came_again_after(image: type[Image], time: datetime) -> ColumnElement[bool]:
+    return and_(image.kept_again_at.is_not(None), image.kept_again_at > time)
 
 
 def _was_screened() -> ColumnElement[bool]:
@@ -123,7 +127,10 @@ def _is_released(now: datetime) -> ColumnElement[bool]:
 def _is_shared(before: datetime, now: datetime) -> ColumnElement[bool]:
     other = aliased(Image)
     needs = or_(
-        other.state.in_((*WORKING_STATES, ImageState.FAILED)), other.received_at > before, other.committed_until > now
+        other.state.in_((*WORKING_STATES, ImageState.FAILED)),
+        other.received_at > before,
+        _came_again_after(other, before),
+        other.committed_until > now,
     )
     same = (other.content_sha256 == Image.content_sha256, other.id != Image.id, other.purged_at.is_(None))
     return exists().where(*same, needs)

@@ -33,7 +33,7 @@ from worker.db import Database
 from worker.doctor import Doctor
 from worker.errors import ConfigurationError
 from worker.schema import migrate
-from worker.sections import DicomDestination, ListenerSettings, TlsSettings
+from worker.sections import DicomDestination, ListenerSettings, PeerSettings, TlsSettings
 from worker.service import Service
 from worker.settings import Settings
 
@@ -177,6 +177,22 @@ def test_a_wrong_file_of_a_destination_is_named_with_it(own: TransportSecurity) 
         require_certificates(Settings(destinations=(pacs,)))
 
 
+@pytest.mark.parametrize(
+    ("called", "section"),
+    [
+        (lambda peer: Settings(storage_commitment={"callers": [peer]}), "storage_commitment.callers PACS, tls"),
+        (lambda peer: Settings(reconciliation={"pacs": peer}), "reconciliation.pacs.tls"),
+    ],
+)
+def test_a_wrong_file_of_a_peer_that_is_called_is_named_with_it(
+    own: TransportSecurity, called: Callable[[PeerSettings], Settings], section: str
+) -> None:
+    """Before the first report or query is due: who waits for one must not learn it from a log at night."""
+    tls = TlsSettings(certificate=own.certificate, key=own.key.with_suffix(".gone"))
+    with pytest.raises(ConfigurationError, match=rf"{section}: .*\.gone: No such file"):
+        require_certificates(called(PeerSettings(ae_title="PACS", host="pacs", port=104, tls=tls)))
+
+
 def test_the_doctor_reaches_listener_and_destinations_by_tls(own: TransportSecurity, tmp_path: Path) -> None:
     """The listener by its own certificate, whatever host that names; a destination by its host and its authority."""
     tls = TlsSettings(certificate=own.certificate, key=own.key, authorities=own.authorities)
@@ -190,5 +206,5 @@ def test_the_doctor_reaches_listener_and_destinations_by_tls(own: TransportSecur
         doctor = Doctor(Service(settings, database, lambda _queue: None))
         assert doctor._listener() == f"CXRTRIAGE answers on 127.0.0.1:{inside.port}"
         with pytest.raises(PeerUnreachableError, match="IP address mismatch"):
-            doctor._echo(pacs.peer)
+            doctor._echo(pacs.entity)
         database.dispose()

@@ -58,7 +58,7 @@ def test_a_film_that_comes_again_after_it_was_purged_is_kept_anew_and_doubles_no
     done(database, champion, purger)
     purger.purge()
     receive(database, incoming(at=clock()))
-    assert (the_image(database).purged_at, the_image(database).received_at) == (None, clock())
+    assert (the_image(database).purged_at, the_image(database).kept_again_at) == (None, clock())
     assert the_image(database).state == ImageState.SCORED
     file = spooled(purger)
     assert purger.purge().files == 0

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from pydicom import Dataset
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from dicom_io.header import encode_header
 from dicom_io.rejection import RejectedObject, Rejection, RejectionNote
@@ -14,11 +14,12 @@ from tests.studies import MINUTE, NOW, POLICY, STUDY, flags, incoming, prepare, 
 from tests.studies import the_study as study_of
 from worker.db import Database
 from worker.delivery.reporting import structured_report
+from worker.repository.corrections import newest_header
 from worker.repository.model_versions import RegisteredModel
 from worker.repository.outbox import DeliveryWork, claim_delivery, finish_delivery
 from worker.repository.rejections import record_rejection
 from worker.stating import Speaker
-from worker.tables import Event
+from worker.tables import Event, Image
 
 
 def header(sop_instance_uid: str = "2.25.11", **attributes: str) -> bytes:
@@ -49,6 +50,12 @@ def corrections(database: Database) -> list[dict[str, object]]:
     """What was recorded of corrections."""
     with database.read() as session:
         return list(session.scalars(select(Event.detail).where(Event.kind == "study-corrected").order_by(Event.id)))
+
+
+def newest(database: Database) -> bytes | None:
+    """The header whose patient is named by what is sent now."""
+    with database.read() as session:
+        return newest_header(session, study_of(database).id)
 
 
 def take(database: Database, destination: str = "flags") -> DeliveryWork:
@@ -108,6 +115,33 @@ def test_films_that_are_prepared_in_another_order_do_not_bring_the_old_patient_b
     prepare(database, header=header())
     assert corrections(database) == []
     assert study_of(database).corrections == 0
+
+
+def test_an_object_that_takes_its_place_again_brings_its_patient_back(database: Database) -> None:
+    """It was replaced before it was scored, and comes again: what is sent names its patient, which is a correction."""
+    receive(database, incoming())
+    prepare(database, header=header())
+    receive(database, incoming(content="other", at=NOW + MINUTE))
+    prepare(database, header=header(PatientID="P2", AccessionNumber="ACC2"))
+    receive(database, incoming(at=NOW + 2 * MINUTE))
+    prepare(database, header=header())
+    named: dict[str, object] = {"attributes": ["PatientID", "AccessionNumber"]}
+    assert corrections(database) == [{**named, "corrections": 1}, {**named, "corrections": 2}]
+    assert study_of(database).accession_number == "ACC1"
+
+
+def test_a_purged_film_that_comes_again_does_not_bring_its_patient_back(
+    database: Database, champion: RegisteredModel
+) -> None:
+    """Its bytes are kept again and change nothing else: as if its file had never been purged."""
+    screen(database, champion)
+    screen(database, champion, "2.25.12", at=NOW + MINUTE, PatientID="P2")
+    with database.begin() as session:
+        session.execute(update(Image).values(purged_at=NOW + MINUTE))
+    before = newest(database)
+    receive(database, incoming(at=NOW + 2 * MINUTE))
+    assert newest(database) == before
+    assert study_of(database).corrections == 1
 
 
 def test_a_result_that_waits_is_sent_with_the_corrected_patient_as_another_object(

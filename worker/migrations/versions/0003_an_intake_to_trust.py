@@ -24,6 +24,7 @@ def upgrade() -> None:
     op.add_column("images", sa.Column("withdrawn", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("images", sa.Column("committed_until", worker.table_base.UtcDateTime(timezone=True), nullable=True))
     op.add_column("images", sa.Column("purged_at", worker.table_base.UtcDateTime(timezone=True), nullable=True))
+    op.add_column("images", sa.Column("kept_again_at", worker.table_base.UtcDateTime(timezone=True), nullable=True))
     kept = sa.text("purged_at IS NULL")
     op.create_index("ix_images_kept", "images", ["received_at"], sqlite_where=kept, postgresql_where=kept)
     op.create_index("ix_images_sop_instance", "images", ["sop_instance_uid"])
@@ -134,7 +135,7 @@ def downgrade() -> None:
     op.drop_index("ix_images_content", "images")
     op.drop_index("ix_images_sop_instance", "images")
     op.drop_index("ix_images_kept", "images")
-    for column in ("purged_at", "committed_until", "withdrawn", "rejection", "data_set_bytes"):
+    for column in ("kept_again_at", "purged_at", "committed_until", "withdrawn", "rejection", "data_set_bytes"):
         op.drop_column("images", column)
     op.drop_column("deliveries", "corrections")
     op.drop_column("studies", "corrections")
