@@ -11,9 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from socket import SHUT_RDWR, SO_REUSEPORT, SOL_SOCKET, socket
+from socket import SO_REUSEPORT, SOL_SOCKET
 from socketserver import BaseServer
 from typing import Any
 
@@ -26,13 +24,15 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.transport import AddressInformation, AssociationServer
 
 from dicom_io.access import REQUEST_SECONDS, Access, Limits, Observer, Reason
+from dicom_io.connections import Connection, Connections
 from dicom_io.messages import GuardedMessages
+from dicom_io.negotiation import in_callers_order
 from dicom_io.tls import describe
 from dicom_io.upper_layer import GuardedProvider, GuardedSocket
 
-WAITING_ROOM = 64  # connections that have not yet brought an A-ASSOCIATE-RQ; a caller brings it in milliseconds
 CANNOT_UNDERSTAND = 0xC000
 SOP_CLASS_NOT_SUPPORTED = 0x0122
+_OF_A_UID = frozenset("0123456789.")  # PS3.5 9.1
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 # Result, source, reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21): permanent by the user, transient by the presentation.
@@ -45,82 +45,12 @@ _REJECTIONS = {
 _log = structlog.get_logger()
 
 
-@dataclass(eq=False)
-class Connection:
-    """One TCP connection from its first moment on."""
-
-    socket: socket
-    address: Any
-    observer: Observer
-    association: "GuardedAssociation | None" = None
-    opened: float = field(default_factory=time.monotonic)
-    told: bool = False
-
-    def turn_away(self, reason: Reason, detail: str | None = None) -> None:
-        """End it: with an A-ABORT where it is one of ours already."""
-        if self.association is not None:
-            self.association.dul.turn_away(reason, detail)
-            return
-        self.tell(reason, detail)
-        with suppress(OSError):
-            self.socket.shutdown(SHUT_RDWR)
-
-    def tell(self, reason: Reason, detail: str | None) -> None:
-        """Say in one line why it was refused or ended before its time, and count it; the first reason is the one."""
-        if self.told:
-            return
-        self.told = True
-        caller = self.association.caller if self.association is not None else None
-        established = self.association is not None and self.association.was_established
-        event = "association-ended" if established else "association-refused"
-        _log.warning(event, reason=reason, detail=detail, calling_ae_title=caller, address=self.address[0])
-        self.observer.turned_away(reason)
-
-
-class Connections:
-    """Those that are open, in two rooms of limited size; safe to use from many threads."""
-
-    def __init__(self, most_associations: int) -> None:
-        self._lock = threading.Lock()
-        self._most = most_associations
-        self._waiting: dict[Connection, None] = {}
-        self._associated: set[Connection] = set()
-
-    def enter(self, connection: Connection) -> Connection | None:
-        """Take a new one; returns the one that has waited longest where it must give way."""
-        with self._lock:
-            self._waiting[connection] = None
-            if len(self._waiting) <= WAITING_ROOM:
-                return None
-            oldest = next(iter(self._waiting))
-            del self._waiting[oldest]
-            return oldest
-
-    def associate(self, connection: Connection) -> bool:
-        """Make it one of the associations, if there is room."""
-        with self._lock:
-            self._waiting.pop(connection, None)
-            if len(self._associated) >= self._most:
-                return False
-            self._associated.add(connection)
-            return True
-
-    def leave(self, connection: Connection) -> None:
-        """Forget it."""
-        with self._lock:
-            self._waiting.pop(connection, None)
-            self._associated.discard(connection)
-
-    def all(self) -> list[Connection]:
-        """Return those that are open now."""
-        with self._lock:
-            return [*self._waiting, *self._associated]
-
-
 class _Negotiation(ACSE):  # type: ignore[misc]  # pynetdicom has no types
     def _negotiate_as_acceptor(self) -> None:
         reason = self.assoc.judge()
         if reason is None:
+            ours, proposed = self.acceptor.supported_contexts, self.requestor.primitive
+            self.acceptor.supported_contexts = in_callers_order(ours, proposed.presentation_context_definition_list)
             super()._negotiate_as_acceptor()
             self.assoc.was_established = self.assoc.is_established
             return
@@ -188,13 +118,12 @@ class GuardedAssociation(Association):  # type: ignore[misc]  # pynetdicom has n
             self._end()
 
     def _end(self) -> None:
-        try:
+        if self.dul.is_alive():
             self.dul.join()
-            if self.was_established and not self.is_released:
-                self.connection.tell(Reason.ABORTED, None)
-        finally:
-            self.dul.socket._shutdown_socket()  # noqa: SLF001 - pynetdicom's only way to be sure
-            self._server.connections.leave(self.connection)
+        if self.was_established and not self.is_released:
+            self.connection.tell(Reason.ABORTED, None)
+        self.dul.socket._shutdown_socket()  # noqa: SLF001 - still open where the provider could not start
+        self._server.connections.leave(self.connection)
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
         self.at_work = True
@@ -215,7 +144,7 @@ class GuardedAssociation(Association):  # type: ignore[misc]  # pynetdicom has n
             if not msg.is_valid_request:
                 self.dul.turn_away(Reason.PROTOCOL, "incomplete request")
             return None
-        if not msg.is_valid_request:
+        if not msg.is_valid_request or not set(msg.AffectedSOPInstanceUID) <= _OF_A_UID:
             return CANNOT_UNDERSTAND
         return None if msg.AffectedSOPClassUID == context.abstract_syntax else SOP_CLASS_NOT_SUPPORTED
 
@@ -224,7 +153,7 @@ class GuardedAssociation(Association):  # type: ignore[misc]  # pynetdicom has n
         response.MessageID = response.MessageIDBeingRespondedTo = msg.MessageID
         response.Status = status
         self.dimse.send_msg(response, context_id)
-        error = "The C-STORE request lacks an element, or names another SOP class than was negotiated."
+        error = "The C-STORE request lacks an element, holds a UID that is none, or names a class not negotiated."
         _log.warning("store-refused", calling_ae_title=self.caller, status=f"0x{status:04X}", error=error)
         self.connection.observer.answered(status)
 
@@ -299,6 +228,8 @@ class Acceptor(AssociationServer):  # type: ignore[misc]  # pynetdicom has no ty
             secured = context.wrap_socket(connection.socket, server_side=True, do_handshake_on_connect=False)
             connection.socket = secured
             secured.do_handshake()
+        except (ssl.SSLEOFError, ConnectionError):
+            return False  # the peer has gone: a probe that only knocks, as without TLS
         except OSError as error:
             connection.tell(Reason.TLS, describe(error))
             return False

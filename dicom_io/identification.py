@@ -12,16 +12,8 @@ from dicom_io.part10 import inflate, read_data_set, settle, tolerant
 from dicom_io.report import MANUFACTURER
 from dicom_io.types import SOPInstanceReference
 
-_KEYWORDS = (
-    "SpecificCharacterSet",
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "AccessionNumber",
-    "Manufacturer",
-    "ManufacturerModelName",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-)
+_TEXTS = ("AccessionNumber", "Manufacturer", "ManufacturerModelName")
+_KEYWORDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", *_TEXTS)
 _MAX_UID = 64  # PS3.5 9.1
 # Waveform presentation states, newer than pydicom's dictionary (PS3.4 B.5).
 _UNNAMED_WITHOUT_PIXELS = ("1.2.840.10008.5.1.4.1.1.9.100.1", "1.2.840.10008.5.1.4.1.1.9.100.2")
@@ -29,10 +21,12 @@ _UNNAMED_WITHOUT_PIXELS = ("1.2.840.10008.5.1.4.1.1.9.100.1", "1.2.840.10008.5.1
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """Who an object is.
+    r"""Who an object is.
 
     Attributes:
-        accession_number: None where the object has none.
+        reference: its UIDs.
+        accession_number: at most 64 characters; a byte outside ASCII stands as `\xNN`, as character sets are not
+            looked at here. None where the object has none.
         made_here: whether it is one of our own that comes back.
     """
 
@@ -55,22 +49,33 @@ def identify(data_set: memoryview, transfer_syntax_uid: str) -> Identification:
     """
     body = inflate(data_set) if transfer_syntax_uid == DeflatedExplicitVRLittleEndian else data_set
     header = read_data_set(io.BytesIO(body), transfer_syntax_uid, _KEYWORDS)
+    accession, *makers = (_undecoded(header, keyword) for keyword in _TEXTS)
     settle(header)
     reference = sop_instance_reference(header)
     for uid in (reference.study_instance_uid, reference.series_instance_uid, reference.sop_instance_uid):
         if len(uid) > _MAX_UID or not uid.isascii() or not uid.isprintable():
             raise MissingAttributeError("A UID is longer than 64 characters or not ASCII; have the sender repair it.")
-    with tolerant():
-        makers = {str(header.get(keyword) or "").strip() for keyword in ("Manufacturer", "ManufacturerModelName")}
-    return Identification(reference, accession_number(header), made_here=makers == {MANUFACTURER})
+    made_here = {maker.strip() for maker in makers} == {MANUFACTURER}
+    return Identification(reference, _storable(accession), made_here=made_here)
 
 
 def accession_number(header: Dataset) -> str | None:
     """Return the accession number as a text that every database takes, at most 64 characters; None without one."""
     with tolerant():
-        text = str(header.get("AccessionNumber") or "")
-    printable = "".join(filter(str.isprintable, text)).strip()  # PostgreSQL takes no NUL in a text
-    return printable[:64] or None
+        return _storable(str(header.get("AccessionNumber") or ""))
+
+
+def _storable(text: str) -> str | None:
+    return "".join(filter(str.isprintable, text)).strip()[:64] or None  # PostgreSQL takes no NUL in a text
+
+
+def _undecoded(header: Dataset, keyword: str) -> str:
+    # Taken out before any value is converted: decoding it may need a character set that is wrong or does not exist.
+    if keyword not in header:
+        return ""
+    value = header.get_item(keyword).value
+    del header[keyword]
+    return value.decode("ascii", "backslashreplace") if isinstance(value, bytes) else ""
 
 
 def carries_pixels(sop_class_uid: str) -> bool:

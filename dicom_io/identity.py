@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import Dataset
+from pydicom.multival import MultiValue
 
 from dicom_io.errors import MissingAttributeError, TruncatedDataError
 from dicom_io.types import SOPInstanceReference
@@ -113,14 +114,21 @@ def sop_instance_reference(header: Dataset) -> SOPInstanceReference:
     """Read the UIDs that identify an object.
 
     Raises:
-        MissingAttributeError: if one of the four UIDs is absent or empty.
+        MissingAttributeError: if one of the four UIDs is absent, empty or more than one.
     """
     keywords = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
-    uids = [str(header.get(keyword) or "").strip() for keyword in keywords]
+    uids = [_only_value(header, keyword) for keyword in keywords]
     missing = [keyword for keyword, uid in zip(keywords, uids, strict=True) if not uid]
     if missing:
-        raise MissingAttributeError(f"{', '.join(missing)} missing or empty; have the sender repair the object.")
+        raise MissingAttributeError(
+            f"{', '.join(missing)} missing, empty or more than one; have the sender repair the object."
+        )
     return SOPInstanceReference(*uids)
+
+
+def _only_value(header: Dataset, keyword: str) -> str:
+    value = header.get(keyword)
+    return "" if isinstance(value, MultiValue) else str(value or "").strip()
 
 
 def _value_bounds(view: memoryview, position: int) -> tuple[int, int]:

@@ -1,9 +1,12 @@
 """pynetdicom's message layer (PS3.7) with limits on memory: a message is put together from fragments as they come."""
 
+from hashlib import sha256
 from io import BytesIO
 
+from pydicom import config
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dimse_primitives import DimsePrimitiveType
 from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_io.access import MAX_COMMAND_SET_BYTES, Limits
@@ -15,6 +18,8 @@ _IS_COMMAND = 0x01  # PS3.8 E.2, bit 0 of the message control header
 class BoundedDataSet(BytesIO):
     """An encoded data set; once it grows past its limit it is let go, and the rest of it dropped as it comes.
 
+    It is hashed as it comes: while the network brings the rest, and while the fragment is in the processor's caches.
+
     Attributes:
         overflowed: whether that has happened.
     """
@@ -23,10 +28,17 @@ class BoundedDataSet(BytesIO):
         super().__init__()
         self._most = most
         self.overflowed = False
+        self._sha256 = sha256()
+
+    @property
+    def content_sha256(self) -> str:
+        """Hash of all that was written, 64 hex digits."""
+        return self._sha256.hexdigest()
 
     def write(self, fragment: bytes | memoryview) -> int:  # type: ignore[override]
         """Append a fragment, or drop it."""
         if not self.overflowed and self.tell() + len(fragment) <= self._most:
+            self._sha256.update(fragment)
             return super().write(fragment)
         self.overflowed = True
         self.seek(0)
@@ -71,9 +83,15 @@ class GuardedMessages(DIMSEServiceProvider):  # type: ignore[misc]  # pynetdicom
             raise ProtocolError("The fragments of a message are out of order.")
         primitive = P_DATA()
         primitive.presentation_data_value_list.append((context_id, value))
-        if self.message.decode_msg(primitive, self.assoc):
-            message, self.message = self.message, None
-            self.msg_queue.put((message.context_id, message.message_to_primitive()))
+        with config.disable_value_validation():  # its complaints print what peers send
+            if self.message.decode_msg(primitive, self.assoc):
+                message, self.message = self.message, None
+                self.msg_queue.put((message.context_id, message.message_to_primitive()))
+
+    def send_msg(self, primitive: DimsePrimitiveType, context_id: int) -> None:
+        """Send an answer; it names the object as the request did, however that was."""
+        with config.disable_value_validation():
+            super().send_msg(primitive, context_id)
 
     def _new_message(self) -> DIMSEMessage:
         message = DIMSEMessage()

@@ -43,6 +43,7 @@ _SUCCESS = 0x0000
 _SOME_FAILED = 0xB000
 _DESTINATION_UNKNOWN = 0xA801
 _PENDING = 0xFF00
+_MOVES = "C-MOVE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def move(
     Source: DICOM PS3.4 C.4.2.
     """
     contexts = [build_context(_MOVE)]
-    call = _Call(peer, "C-MOVE", calling_ae_title, timeout_seconds, within_seconds)
+    call = _Call(peer, _MOVES, calling_ae_title, timeout_seconds, within_seconds)
     with call.opened(contexts) as opened:
         return call.follow(opened, opened.send_c_move(_identifier(images), destination, _MOVE, 1, LOW_PRIORITY))
 
@@ -167,8 +168,11 @@ class _Call:
                 "add the listener's AE title, host and port to its list of destinations."
             )
         if status not in {_SUCCESS, _SOME_FAILED}:
+            advice = "; its log says why" + (
+                ", it may not know the AE title to send to." if self.service == _MOVES else "."
+            )
             raise RetrieveRefusedError(
-                f"{name(self.peer)} answered the {self.service} with status 0x{status:04X}; its log says why."
+                f"{name(self.peer)} answered the {self.service} with status 0x{status:04X}{advice}"
             )
         return Retrieval(
             completed=answer.get("NumberOfCompletedSuboperations"), failed=answer.get("NumberOfFailedSuboperations")

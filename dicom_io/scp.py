@@ -7,6 +7,7 @@ failure status that tells the sender whether trying again can help (PS3.4 B.2.3)
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from types import TracebackType
 from typing import Any, Self
 
@@ -162,8 +163,14 @@ def _received(event: evt.Event) -> ReceivedObject:
         priority=int(event.request.Priority),
         file_head=b"\0" * 128 + b"DICM" + encode_file_meta(event.file_meta),
         data_set=data_set,
-        content_sha256=hashlib.sha256(data_set).hexdigest(),
+        content_sha256=_content_sha256(event.request.DataSet),
     )
+
+
+def _content_sha256(data_set: BytesIO) -> str:
+    if isinstance(data_set, BoundedDataSet):
+        return data_set.content_sha256
+    return hashlib.sha256(data_set.getbuffer()).hexdigest()  # of a C-GET that we asked for: pynetdicom's own
 
 
 def _require_match(event: evt.Event, identification: Identification) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Self
 
+from pydicom import config
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.transport import AssociationSocket
@@ -25,6 +26,9 @@ _DROPPED_BYTES = 1 << 16
 _HEAD = struct.Struct(">BBL")
 _ITEM_HEAD = struct.Struct(">LB")
 _P_DATA_TF = 0x04
+# What an acceptor may be sent (PS3.8 9.3.1): A-ASSOCIATE-RQ, P-DATA-TF, A-RELEASE-RQ, A-ABORT.
+_BEFORE_ASSOCIATION = (0x01, 0x07)
+_IN_ASSOCIATION = (_P_DATA_TF, 0x05, 0x07)
 
 TurnAway = Callable[[Reason, str | None], None]
 
@@ -216,8 +220,8 @@ class GuardedProvider(DULServiceProvider):  # type: ignore[misc]  # pynetdicom h
         # pynetdicom's takes the same events; Evt17: the connection is closed (PS3.8 Table 9-10).
         try:
             kind, _, length = _HEAD.unpack(self._receive(_HEAD.size))
-            if not 0x01 <= kind <= 0x07:
-                self.turn_away(Reason.PROTOCOL, "unknown PDU type")
+            if kind not in (_IN_ASSOCIATION if self._requested() else _BEFORE_ASSOCIATION):
+                self.turn_away(Reason.PROTOCOL, f"unexpected PDU of type {kind}")
             elif length > (self._limits.pdu_bytes if kind == _P_DATA_TF else MAX_CONTROL_PDU_BYTES):
                 self.turn_away(Reason.PDU_LENGTH, f"{length} bytes")
             else:
@@ -238,8 +242,9 @@ class GuardedProvider(DULServiceProvider):  # type: ignore[misc]  # pynetdicom h
             self.event_queue.put("Evt10")
             return
         try:
-            pdu, event = self._decode_pdu(bytearray(_HEAD.pack(kind, 0, length)) + body)
-            pdu.to_primitive()
+            with config.disable_value_validation():  # its complaints print what peers send
+                pdu, event = self._decode_pdu(bytearray(_HEAD.pack(kind, 0, length)) + body)
+                pdu.to_primitive()
         except Exception as error:  # noqa: BLE001 - what the parser raises for a peer's bytes is not documented
             self.turn_away(Reason.PROTOCOL, type(error).__name__)
             return

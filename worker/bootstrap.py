@@ -1,10 +1,10 @@
 """Composing the service for the processes that need no torch."""
 
 from worker.db import Database
+from worker.level import require_current
 from worker.private_files import keep_files_private
 from worker.queues import Wake
 from worker.repository.model_versions import RegisteredModel
-from worker.schema import require_current
 from worker.service import Service
 from worker.settings import Settings
 from worker.stating import Speaker

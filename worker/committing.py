@@ -16,6 +16,7 @@ from dicom_io.errors import (
     PeerError,
     PeerUnreachableError,
     SpoolError,
+    TlsFilesError,
     TruncatedDataError,
 )
 from dicom_io.identity import read_content
@@ -100,7 +101,7 @@ class Committer:
         except PeerUnreachableError as error:
             log.warning("commitment-retry", error=str(error))
             self._give_back(work, str(error), whole_caller=True)
-        except (PeerError, DeliveryRetryError) as error:
+        except (PeerError, TlsFilesError, DeliveryRetryError) as error:
             log.warning("commitment-retry", error=str(error))
             self._give_back(work, str(error))
         else:
@@ -185,7 +186,7 @@ def caller_address(settings: Settings, calling_ae_title: str) -> ApplicationEnti
     """Return where a caller of `storage_commitment.callers` is called back; None if it is none of them."""
     for caller in settings.storage_commitment.callers:
         if caller.ae_title.strip() == calling_ae_title.strip():
-            return ApplicationEntity(caller.ae_title, caller.host, caller.port)
+            return caller.entity
     return None
 
 

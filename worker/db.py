@@ -4,13 +4,14 @@ SQL is the truth of the service. Production is PostgreSQL; the embedded default 
 `synchronous=FULL`, so that a committed row survives a power cut on both.
 """
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -33,12 +34,24 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.engine = _create_engine(url)
+        self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else None
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
         """Open a writing transaction: committed at the end of the block, rolled back on an exception."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with self._writers_turn(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    @contextmanager
+    def _writers_turn(self) -> Iterator[None]:
+        # SQLite has one writer at a time, and lets the others sleep up to 100 ms at a go until it is free; threads of
+        # one process need not wait longer than the commit before theirs. After the time-out SQLite itself says no.
+        taken = self._turn is not None and self._turn.acquire(timeout=BUSY_TIMEOUT_SECONDS)
+        try:
+            yield
+        finally:
+            if taken and self._turn is not None:
+                self._turn.release()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -48,9 +61,12 @@ class Database:
 
     def shrink(self) -> None:
         """Give pages that deleted rows have left back to the disk, at most `PAGES_PER_SHRINK`; SQLite only."""
-        if self.engine.dialect.name == "sqlite":
-            with self.begin() as session:
-                session.execute(text(f"PRAGMA incremental_vacuum({PAGES_PER_SHRINK})")).all()
+        if self.engine.dialect.name != "sqlite":
+            return
+        with closing(self.engine.raw_connection()) as pooled:
+            # Each step of the statement frees one page; of what has no columns, only a script is stepped to its end.
+            connection: Any = pooled.driver_connection
+            connection.executescript(f"PRAGMA incremental_vacuum({PAGES_PER_SHRINK})")
 
     def dispose(self) -> None:
         """Close the pooled connections."""

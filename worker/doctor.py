@@ -61,7 +61,7 @@ class Doctor:
         yield _attempt("way through", self._way_through)
         for destination in self.service.settings.effective_destinations:
             if isinstance(destination, DicomDestination):
-                yield _attempt(f"destination {destination.name}", partial(self._echo, destination.peer))
+                yield _attempt(f"destination {destination.name}", partial(self._echo, destination.entity))
 
     def _model(self) -> str:
         card = find_champion(self.service).card

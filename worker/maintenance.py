@@ -18,7 +18,8 @@ from worker.repository.results import overdue_studies, quiet_studies
 from worker.repository.scoring import fail_frames
 from worker.service import Service
 from worker.stating import Speaker
-from worker.tables import Claimable, Commitment, Delivery, Image, Score
+from worker.table_base import Claimable
+from worker.tables import Commitment, Delivery, Image, Score
 
 STUDIES_PER_SWEEP = 200
 

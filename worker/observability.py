@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import structlog
+from pydicom import config
 
 from worker.settings import Settings
 
@@ -35,6 +36,8 @@ def configure_logging(settings: Settings) -> None:
         cache_logger_on_first_use=True,
     )
     _configure_standard_library(settings, shared)
+    # Its complaints about a value are warnings that print the value.
+    config.settings.reading_validation_mode = config.IGNORE
 
 
 def _configure_standard_library(settings: Settings, shared: list[Any]) -> None:

@@ -60,7 +60,7 @@ class ListenerSettings(_Section):
     )
     processes: int = Field(default=1, ge=1, le=64, description="Listener processes on the one port (SO_REUSEPORT).")
     max_associations: int = Field(default=64, ge=1, description="Associations at a time, per listener process.")
-    max_pdu_bytes: int = Field(default=16 * 1024 * 1024, ge=16384, description="Longest PDU that is taken.")
+    max_pdu_bytes: int = Field(default=256 * 1024, ge=16384, description="Longest PDU that is taken.")
     max_object_bytes: int = Field(default=1024**3, ge=1024, description="Largest object that is taken.")
     idle_seconds: float = Field(default=60, gt=0, description="An association that is silent for this long is ended.")
     association_seconds: float = Field(
@@ -95,6 +95,20 @@ class ListenerSettings(_Section):
         return ApplicationEntity(self.ae_title, self.host, self.port, _security(self.tls))
 
 
+class PeerSettings(_Section):
+    """A DICOM peer that we call."""
+
+    ae_title: AETitle = Field(description="AE title of the peer.")
+    host: str = Field(description="Host name or address of the peer.")
+    port: Port = Field(description="TCP port of the peer.")
+    tls: TlsSettings | None = Field(default=None, description="DICOM TLS towards the peer; empty: plain TCP.")
+
+    @property
+    def entity(self) -> ApplicationEntity:
+        """Whom to call."""
+        return ApplicationEntity(self.ae_title, self.host, self.port, _security(self.tls))
+
+
 class FolderDestination(_Section):
     """Writes one JSON flag, and one DICOM SR where the sources are DICOM, per result."""
 
@@ -103,21 +117,12 @@ class FolderDestination(_Section):
     path: Path = Field(description="Folder the files are renamed into.")
 
 
-class DicomDestination(_Section):
+class DicomDestination(PeerSettings):
     """Sends a Comprehensive 3D SR by C-STORE."""
 
     kind: Literal["dicom"]
     name: Name = Field(description="Name in the outbox and in reports.")
-    ae_title: AETitle = Field(description="AE title of the peer.")
-    host: str = Field(description="Host name or address of the peer.")
-    port: Port = Field(description="TCP port of the peer.")
     timeout_seconds: float = Field(default=30, gt=0, description="Longest wait for each answer of the peer.")
-    tls: TlsSettings | None = Field(default=None, description="DICOM TLS towards the peer; empty: plain TCP.")
-
-    @property
-    def peer(self) -> ApplicationEntity:
-        """Whom to call."""
-        return ApplicationEntity(self.ae_title, self.host, self.port, _security(self.tls))
 
 
 class RetrainingSettings(_Section):
@@ -142,14 +147,6 @@ class RetrainingSettings(_Section):
         if self.at is not None and missing:
             raise ValueError(f"at needs {', '.join(missing)}, too")
         return self
-
-
-class PeerSettings(_Section):
-    """A DICOM peer that we call."""
-
-    ae_title: AETitle = Field(description="AE title of the peer.")
-    host: str = Field(description="Host name or address of the peer.")
-    port: Port = Field(description="TCP port of the peer.")
 
 
 class StorageCommitmentSettings(_Section):

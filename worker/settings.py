@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     )
     max_attempts: int = Field(default=5, ge=1, description="Attempts on one image before it is set aside.")
     delivery_max_attempts: int = Field(
-        default=10_000, ge=1, description="Attempts on one delivery before it is a dead letter: about a month."
+        default=60_000, ge=1, description="Attempts on one delivery before it is a dead letter: a month or more."
     )
     retry_seconds: float = Field(default=2, gt=0, description="First delay before a retry; it doubles each time.")
     retry_max_seconds: float = Field(default=300, gt=0, description="Longest delay before a retry.")

@@ -4,29 +4,23 @@
 `deliveries` (to send), each with its lease and attempt counter. `results` and `events` are append-only.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
-    DateTime,
-    Dialect,
     ForeignKey,
     Index,
     String,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
+
+from worker.table_base import SHA256, UID, Base, Claimable, Code
 
 IN_SERVICE = "model-in-service"  # the kind of event that tells of a change of the model
-
-UID = String(64)  # PS3.5 9.1
-SHA256 = String(64)
-Code = String(32)
 
 # The partial indexes below hold only what is still to be done, so that they stay small whatever the archive's size.
 _OPEN = text("concluded_revision < revision")
@@ -38,47 +32,6 @@ _KEPT = text("purged_at IS NULL")
 _CHAMPION = text("champion")
 _MODEL_CHANGES = text("kind = 'model-in-service'")
 _MOST_URGENT = text("urgency DESC")
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time; SQLite, which has no time zones, stores it naive."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Write the time as the dialect can hold it."""
-        if value is None or dialect.name != "sqlite":
-            return value
-        return value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Read it back as an aware UTC time."""
-        del dialect
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Base(DeclarativeBase):
-    """Names and types shared by all tables."""
-
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON, list[list[str]]: JSON}  # noqa: RUF012 - declarative
-
-
-class Claimable:
-    """A row that is work: who claims it sets a lease, and a dead worker's lease runs out.
-
-    `not_before` delays a retry; `attempts` counts claims, so that work which kills its worker is counted too.
-    """
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    urgency: Mapped[int]
-    attempts: Mapped[int] = mapped_column(default=0)
-    lease_until: Mapped[datetime | None]
-    not_before: Mapped[datetime | None]
-    last_error: Mapped[str | None] = mapped_column(Text)
-    traceback: Mapped[str | None] = mapped_column(Text)  # places in the code only: values may be a patient's
 
 
 class Study(Base):
@@ -211,28 +164,19 @@ class Result(Base):
 
 
 class RejectedInstance(Base):
-    """An object that a rejection note names, whether it came here or not: the note may come first.
-
-    `code` is the note's title (PS3.16 CID 7010).
-    """
+    """An object that a rejection note of the title `code` (PS3.16 CID 7010) names; the note may come first."""
 
     __tablename__ = "rejected_instances"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    note_sop_instance_uid: Mapped[str] = mapped_column(UID)
-    study_instance_uid: Mapped[str] = mapped_column(UID)
-    sop_instance_uid: Mapped[str] = mapped_column(UID)
+    sop_instance_uid: Mapped[str] = mapped_column(UID, primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(UID, primary_key=True)
+    note_sop_instance_uid: Mapped[str] = mapped_column(UID, primary_key=True)
     code: Mapped[str] = mapped_column(Code)
     received_at: Mapped[datetime]
 
-    __table_args__ = (UniqueConstraint("sop_instance_uid", "study_instance_uid", "note_sop_instance_uid"),)
-
 
 class Delivery(Claimable, Base):
-    """The outbox: one row per result and destination.
-
-    `corrections` is the study's number of corrections when the result was last sent: it tells the name of the object.
-    """
+    """The outbox: one row per result and destination; `corrections` are the study's when it was last sent."""
 
     __tablename__ = "deliveries"
 
@@ -280,10 +224,7 @@ class Commitment(Claimable, Base):
 
 
 class Reconciliation(Base):
-    """The asking of a PACS what never came here: who is at it, and how far the run of the night is.
-
-    `night` is the day on which the window opened; `studies` holds by UID what became of each of its studies so far.
-    """
+    """The asking of a PACS what never came: who is at it, and what became of the studies of its last `night` so far."""
 
     __tablename__ = "reconciliations"
 

@@ -66,7 +66,7 @@ def _retry(detail: Detail) -> str:
 
 
 def _result(detail: Detail) -> str:
-    stage = {"early": "first word", "overdue": "overdue notice", "complete": "conclusion"}
+    stage = {"early": "first word", "overdue": "overdue notice", "complete": "conclusion", "withdrawn": "withdrawal"}
     reason = f", {detail['reason']}" if detail.get("reason") else ""
     priority = f", priority {detail['priority']}" if detail.get("priority") else ""
     said = stage.get(detail["stage"], detail["stage"])
@@ -94,6 +94,36 @@ def _command(detail: Detail) -> str:
     return f"{detail['by']} ran {_plain(detail['command'], rest)}"
 
 
+def _withdrawn(detail: Detail) -> str:
+    return f"flag withdrawn by {detail['by']}: {detail['reason']} (result {detail['result_uid']})"
+
+
+def _rejected(detail: Detail) -> str:
+    what, note = ", ".join(detail["sop_instance_uids"]), detail["note_sop_instance_uid"]
+    return f"rejected as {detail['rejection']} by note {note}: SOP instance {what}"
+
+
+def _note(detail: Detail) -> str:
+    counts = f"{detail['objects']} objects, {detail['images']} of them images here"
+    return f"rejection note {detail['sop_instance_uid']} ({detail['rejection']}) names {counts}"
+
+
+def _corrected(detail: Detail) -> str:
+    return (
+        f"correction {detail['corrections']} of what is known of patient and study: {', '.join(detail['attributes'])}"
+    )
+
+
+def _commitment(what: str) -> Callable[[Detail], str]:
+    def tell(detail: Detail) -> str:
+        failed = f", {detail['failed']} failed" if detail.get("failed") else ""
+        count = detail["references"]
+        objects = f"{count} object{'s' if count > 1 else ''}{failed}"
+        return f"{what.format(detail['calling_ae_title'])}: {objects} (transaction {detail['transaction_uid']})"
+
+    return tell
+
+
 _SENTENCES: dict[str, Callable[[Detail], str]] = {
     "image-received": _received,
     "object-recorded": _recorded,
@@ -108,6 +138,14 @@ _SENTENCES: dict[str, Callable[[Detail], str]] = {
     "delivery-retry": _delivery("not delivered to {}, is tried again"),
     "delivery-dead": _delivery("dead letter to {}"),
     "delivery-put-back": _delivery_put_back,
+    "flag-withdrawn": _withdrawn,
+    "images-rejected": _rejected,
+    "rejection-note": _note,
+    "study-corrected": _corrected,
+    "commitment-requested": _commitment("{} asked for storage commitment"),
+    "commitment-checked": _commitment("storage commitment for {} decided"),
+    "commitment-reported": _commitment("storage commitment report acknowledged by {}"),
+    "commitment-dead": _commitment("storage commitment report never reached {}"),
     "purged": _purged,
     "command": _command,
 }

@@ -89,7 +89,7 @@ def judge(
     told = [outcome for outcome in current if outcome.rejection is None]
     cause = PriorityReason.FINDING if any(outcome.raises for outcome in current) else raised
     reason = Reason.OVERDUE if overdue else _why_unscreened(current, told)
-    withdrawn = cause is None and (withdrawn or any(outcome.withdrawn for outcome in current))
+    withdrawn = cause is None and (withdrawn or any(outcome.withdrawn for outcome in outcomes))
     return Verdict(
         status=ScreeningStatus.SCREENED if reason is None else ScreeningStatus.UNSCREENED,
         reason=reason,

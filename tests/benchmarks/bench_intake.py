@@ -133,7 +133,7 @@ def _row(receiver: Receiver, film: bytearray, count: int, rounds: int) -> list[s
 
 if __name__ == "__main__":
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    output = Console()
+    output = Console(width=110)
     with tempfile.TemporaryDirectory() as name:
         show_side_by_side(side_by_side(Path(name), repetitions), output)
     with tempfile.TemporaryDirectory() as name:

@@ -36,3 +36,7 @@ def test_a_codec_that_segfaults_costs_only_its_own_study(start_service: StartSer
     assert [flag["status"] for flag in said] == ["SCREENED", "UNSCREENED", "SCREENED", "SCREENED"]
     assert said[1]["reason"] == "incomplete"
     assert [image["reason"] for image in said[1]["images"]] == ["attempts-exhausted"]
+    (set_aside,) = service.json("quarantine")
+    assert (set_aside["study_instance_uid"], set_aside["attempts"]) == ("2.25.666", 2)
+    assert set_aside["last_error"] == "the worker died, or outlived its lease, in attempt 2"
+    assert "1 images put back" in service.run("quarantine", "retry", "--study", "2.25.666").stdout

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from pydicom import dcmread, uid
@@ -11,13 +12,14 @@ from pynetdicom.sop_class import Comprehensive3DSRStorage
 from dicom_io.identity import content_sha256
 from dicom_io.report import derive_uid
 from tests.results import RESULT, STUDY, flag, flagged_result, prediction, screened_result, unscreened_result
+from tests.servers.certificates import Authority
 from tests.servers.ports import LOOPBACK
 from tests.servers.programs import require_program
 from tests.servers.storescp import StartStoreScp
 from worker.delivery.send import send
 from worker.domain import ScreeningResult
 from worker.errors import DeliveryRefusedError, DeliveryRetryError
-from worker.sections import DicomDestination
+from worker.sections import DicomDestination, TlsSettings
 
 # pynetdicom drops the socket of a refused connection without closing it.
 UNCLOSED = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
@@ -51,6 +53,22 @@ def test_sending_again_sends_the_identical_object(storescp: StartStoreScp) -> No
     for server in (first, second):
         send(flagged_result(), _destination(server.ae_title, server.port), calling_ae_title="CXRTRIAGE")
     assert content_sha256(first.files()[0]) == content_sha256(second.files()[0])
+
+
+def test_a_report_goes_out_by_tls(storescp: StartStoreScp, tmp_path: Path) -> None:
+    """DCMTK demands our certificate and is checked against its authority; a certificate that is gone is tried again."""
+    hospital = Authority.make(tmp_path, "hospital")
+    pacs, own = hospital.issue("pacs"), hospital.issue("cxr")
+    server = storescp("+tls", str(pacs.key), str(pacs.certificate), "+cf", str(hospital.certificate))
+    tls = TlsSettings(certificate=own.certificate, key=own.key, authorities=own.authorities)
+    destination = _destination(server.ae_title, server.port).model_copy(update={"tls": tls})
+    assert send(flagged_result(), destination, calling_ae_title="CXRTRIAGE") == "stored, status 0x0000"
+    assert len(server.files()) == 1
+    with pytest.raises(DeliveryRetryError):
+        send(flagged_result(), _destination(server.ae_title, server.port), calling_ae_title="CXRTRIAGE")
+    own.certificate.unlink()
+    with pytest.raises(DeliveryRetryError, match=r"cxr\.pem: No such file"):
+        send(flagged_result(), destination, calling_ae_title="CXRTRIAGE")
 
 
 @pytest.mark.parametrize(

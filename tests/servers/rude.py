@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pydicom import Dataset, uid
+from pydicom import Dataset, config, uid
 from pynetdicom import build_context
 from pynetdicom.dsutils import encode
 from pynetdicom.pdu import A_ASSOCIATE_RQ
@@ -53,10 +53,11 @@ def store_request(sop_instance_uid: str | None, *, message_id: int | None = 1, *
         "CommandDataSetType": 0x0001,
         "AffectedSOPInstanceUID": sop_instance_uid,
     }
-    for keyword, value in (elements | others).items():
-        if value is not None:
-            setattr(command, keyword, value)
-    raw = encode(command, True, True)
+    with config.disable_value_validation():
+        for keyword, value in (elements | others).items():
+            if value is not None:
+                setattr(command, keyword, value)
+        raw = encode(command, True, True)
     assert raw is not None
     return raw
 

@@ -29,12 +29,12 @@ def commitments(
     with one_line_errors():
         if action not in {"list", "retry"}:
             raise ConfigurationError(f"commitments {action}: unknown; use list or retry")
-        database = open_database(load_settings(config))
-        if action == "retry":
-            typer.echo(f"{_retry(database)} dead commitments put back")
-            return
-        with database.read() as session:
-            rows = commitment_views.commitments(session, limit=limit)
+        with open_database(load_settings(config)) as database:
+            if action == "retry":
+                typer.echo(f"{_retry(database)} dead commitments put back")
+                return
+            with database.read() as session:
+                rows = commitment_views.commitments(session, limit=limit)
     if as_json:
         print_json(rows)
     else:

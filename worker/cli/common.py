@@ -1,5 +1,6 @@
 """What the commands share: the options, and errors told in one line."""
 
+import _thread
 import getpass
 import json
 import os
@@ -19,8 +20,8 @@ from sqlalchemy.exc import OperationalError
 from dicom_io.errors import DicomIoError
 from worker.db import Database
 from worker.errors import TriageError
+from worker.level import require_current
 from worker.repository.audit import record_command
-from worker.schema import require_current
 from worker.service import utc_now
 from worker.settings import Settings
 
@@ -55,15 +56,19 @@ def _cause(error: OperationalError) -> str:
     return text.splitlines()[0] if text else type(error.orig).__name__
 
 
-def open_database(settings: Settings) -> Database:
-    """Open the database of the settings.
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """Open the database of the settings for the length of a command.
 
     Raises:
         ConfigurationError: if it is of another level.
     """
     database = Database(settings.effective_database_url)
-    require_current(database)
-    return database
+    try:
+        require_current(database)
+        yield database
+    finally:
+        database.dispose()
 
 
 def print_json(value: BaseModel | Sequence[BaseModel]) -> None:
@@ -92,6 +97,8 @@ def note_command(database: Database, command: str, **detail: str | float | None)
 def stop_on_signals() -> threading.Event:
     """Return an event that SIGTERM and SIGINT set."""
     stop = threading.Event()
+    # A handler runs in the main thread, and an event's lock is not re-entrant: a signal that comes just when the main
+    # thread begins to wait for the event would wait for that lock for ever. Another thread waits its turn.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: _thread.start_new_thread(stop.set, ()))
     return stop

@@ -32,18 +32,22 @@ def deliveries(
         if action not in {"list", "retry"}:
             raise ConfigurationError(f"deliveries {action}: unknown; use list or retry")
         settings = load_settings(config)
-        database = open_database(settings)
-        counts = _counts(database, settings, destination)
-        if action == "retry":
-            typer.echo(f"{_retry(database, destination)} dead letters put back")
-            return
-        conditions = () if destination is None else (Delivery.destination == destination,)
-        with database.read() as session:
-            rows = views.undelivered(session, *conditions)
+        with open_database(settings) as database:
+            counts = _counts(database, settings, destination)
+            if action == "retry":
+                typer.echo(f"{_retry(database, destination)} dead letters put back")
+                return
+            rows = _undelivered(database, destination)
     if as_json:
         print_json(rows)
     else:
         _print(counts, rows)
+
+
+def _undelivered(database: Database, destination: str | None) -> list[views.DeliveryView]:
+    conditions = () if destination is None else (Delivery.destination == destination,)
+    with database.read() as session:
+        return views.undelivered(session, *conditions)
 
 
 def _counts(database: Database, settings: Settings, destination: str | None) -> list[DestinationView]:

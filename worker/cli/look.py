@@ -21,7 +21,7 @@ LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many of th
 
 def worklist(config: ConfigOption = None, *, as_json: JsonOption = False, limit: LimitOption = 200) -> None:
     """Show the latest studies, most urgent first."""
-    with one_line_errors(), open_database(load_settings(config)).read() as session:
+    with one_line_errors(), open_database(load_settings(config)) as database, database.read() as session:
         entries = views.worklist(session, limit=limit)
     if as_json:
         print_json(entries)
@@ -32,7 +32,7 @@ def worklist(config: ConfigOption = None, *, as_json: JsonOption = False, limit:
 def study(uid: Annotated[str, typer.Argument()], config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     """Show the whole history of the study with this Study Instance UID."""
     with one_line_errors():
-        with open_database(load_settings(config)).read() as session:
+        with open_database(load_settings(config)) as database, database.read() as session:
             history = views.study_history(session, uid)
         if history is None:
             raise ConfigurationError(f"no study {uid} was received; `cxr-triage worklist` lists those that were")
@@ -46,7 +46,7 @@ def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     """Show how much work waits, what failed, and which model is in service."""
     with one_line_errors():
         settings = load_settings(config)
-        with open_database(settings).read() as session:
+        with open_database(settings) as database, database.read() as session:
             current = views.service_status(session)
         facts = {**current.model_dump(mode="json"), **_disk(settings)}
     if as_json:

@@ -46,14 +46,11 @@ def quarantine(
         if action not in {"list", "show", "retry"}:
             raise ConfigurationError(f"quarantine {action}: unknown; use list, show or retry")
         settings = load_settings(config)
-        database = open_database(settings)
-        with database.read() as session:
-            images = quarantined(session, *_named(study, image))
-        if not images and (study or image):
-            raise ConfigurationError("no such image is set aside; `cxr-triage quarantine` lists those that are")
-        if action == "retry":
-            _retry(database, settings, images, study, image)
-            return
+        with open_database(settings) as database:
+            images = _set_aside(database, study, image)
+            if action == "retry":
+                _retry(database, settings, images, study, image)
+                return
     if as_json:
         print_json(images)
     elif action == "show":
@@ -61,6 +58,14 @@ def quarantine(
             _show(entry)
     else:
         show(Console(), COLUMNS, model_rows(images, COLUMNS))
+
+
+def _set_aside(database: Database, study: str | None, image: int | None) -> list[QuarantinedImage]:
+    with database.read() as session:
+        images = quarantined(session, *_named(study, image))
+    if not images and (study is not None or image is not None):
+        raise ConfigurationError("no such image is set aside; `cxr-triage quarantine` lists those that are")
+    return images
 
 
 def _named(study: str | None, image: int | None) -> list[ColumnElement[bool]]:

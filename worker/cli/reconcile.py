@@ -8,6 +8,7 @@ from rich.console import Console
 
 from worker.cli.common import ConfigOption, JsonOption, one_line_errors, operator
 from worker.console import model_rows, show
+from worker.observability import configure_logging
 from worker.reconciling.outcome import Report
 from worker.settings import load_settings
 
@@ -33,7 +34,9 @@ def reconcile(
     from worker.reconciling.run import Reconciler
 
     with one_line_errors():
-        service = build_service(load_settings(config), wake)
+        settings = load_settings(config)
+        configure_logging(settings.model_copy(update={"log_level": "ERROR"}))  # the report and the trail say the rest
+        service = build_service(settings, wake)
         reconciler = Reconciler(service, Intake(service).receive)
         days = (day.date(),)
         said = reconciler.compare(days) if dry_run else reconciler.reconcile(days, by=operator())

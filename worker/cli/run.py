@@ -10,15 +10,14 @@ from typing import Annotated
 
 import typer
 
-from worker.champion import put_shipped_model_in_place
+from worker.certificates import require_certificates
 from worker.cli.common import ConfigOption, note_command, one_line_errors, open_database, stop_on_signals
 from worker.db import Database
 from worker.errors import ConfigurationError
+from worker.level import require_current
 from worker.observability import configure_logging
 from worker.private_files import keep_files_private
 from worker.queues import TRAIN, Queue
-from worker.schema import migrate as migrate_schema
-from worker.schema import require_current
 from worker.service import utc_now
 from worker.settings import Settings, load_settings
 from worker.supervisor import Child, Supervisor
@@ -35,6 +34,7 @@ def serve(config: ConfigOption = None) -> None:
     with one_line_errors():
         settings = load_settings(config)
         configure_logging(settings)
+        require_certificates(settings)
         _make_data_dir(settings)
         with _only_one(settings), _port_of(settings):
             _prepare_database(settings)
@@ -62,7 +62,8 @@ def migrate(config: ConfigOption = None) -> None:
         configure_logging(settings)
         _make_data_dir(settings)
         _prepare_database(settings)
-        note_command(open_database(settings), "migrate", version=version("cxr-triage"))
+        with open_database(settings) as database:
+            note_command(database, "migrate", version=version("cxr-triage"))
 
 
 @contextmanager
@@ -106,6 +107,9 @@ def _require_database(settings: Settings) -> None:
 
 
 def _prepare_database(settings: Settings) -> None:
+    from worker.champion import put_shipped_model_in_place
+    from worker.schema import migrate as migrate_schema
+
     database = Database(settings.effective_database_url)
     migrate_schema(database)
     put_shipped_model_in_place(database, utc_now())

@@ -21,7 +21,7 @@ def send(result: ScreeningResult, destination: DicomDestination, *, calling_ae_t
         DeliveryRetryError: if it failed on its side.
         DeliveryRefusedError: if it does not take the object, or the result has no DICOM source image.
     """
-    peer, report = destination.peer, structured_report(result)
+    peer, report = destination.entity, structured_report(result)
     try:
         statuses = store(peer, [report], calling_ae_title=calling_ae_title, timeout_seconds=destination.timeout_seconds)
     except (PeerUnreachableError, TlsFilesError) as error:

@@ -2,10 +2,10 @@
 
 from alembic import context
 
-from worker.tables import Base
+from worker import tables
 
 context.configure(
-    connection=context.config.attributes["connection"], target_metadata=Base.metadata, render_as_batch=True
+    connection=context.config.attributes["connection"], target_metadata=tables.Study.metadata, render_as_batch=True
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -138,7 +138,7 @@ class Reconciler:
         pacs = self.settings.pacs
         if pacs is None:
             raise ConfigurationError("reconciliation.pacs: not set: name the PACS that is to be asked")
-        return ApplicationEntity(pacs.ae_title, pacs.host, pacs.port)
+        return pacs.entity
 
     @property
     def settings(self) -> ReconciliationSettings:

@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, String, and_, case, cast, exists, literal,
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from worker.domain import DeliveryState, ImageState
-from worker.tables import Claimable, Commitment, Delivery, Image, Score
+from worker.table_base import Claimable
+from worker.tables import Commitment, Delivery, Image, Score
 
 LONGEST_ERROR = 2000  # characters kept of an error's text
 _DIED = "the worker died, or outlived its lease, in attempt "

@@ -12,7 +12,8 @@ from dicom_io.types import SOPInstanceReference
 from worker.domain import ImageState, Urgency
 from worker.repository.audit import record
 from worker.repository.noted_rejections import noted_rejection
-from worker.tables import Base, Image, Score, Study
+from worker.table_base import Base
+from worker.tables import Image, Score, Study
 
 
 class Receipt(StrEnum):

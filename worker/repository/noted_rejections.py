@@ -29,5 +29,5 @@ def noted_rejection(
         RejectedInstance.study_instance_uid == study_instance_uid,
         ~known,
     )
-    gravest = noted.order_by(RejectedInstance.code.in_(WRONG_PATIENT).desc(), RejectedInstance.id.desc())
+    gravest = noted.order_by(RejectedInstance.code.in_(WRONG_PATIENT).desc(), RejectedInstance.received_at.desc())
     return gravest.limit(1).scalar_subquery()

@@ -29,7 +29,7 @@ def record_rejection(session: Session, note: RejectionNote, reference: SOPInstan
     for rejected in sorted(note.objects, key=astuple):  # in one order, as two listeners may take the same note
         statement = insert_if_absent(session, RejectedInstance)
         values = _row(rejected, note, note_uid, now)
-        if session.scalar(statement.values(**values).returning(RejectedInstance.id)) is not None:
+        if session.scalar(statement.values(**values).returning(RejectedInstance.code)) is not None:
             by_study[rejected.study_instance_uid].append(rejected.sop_instance_uid)
     known = select(Study).where(Study.study_instance_uid.in_(by_study)).order_by(Study.id).with_for_update()
     images = sum(
@@ -57,7 +57,7 @@ def _reject(
     before = newest_header(session, study.id)
     open_to_it = or_(Image.rejection.is_(None), Image.rejection.not_in([*WRONG_PATIENT, rejection]))
     named = update(Image).where(Image.study_id == study.id, Image.sop_instance_uid.in_(list(uids)), open_to_it)
-    changed = sorted(session.scalars(named.values(rejection=rejection).returning(Image.sop_instance_uid)).all())
+    changed = sorted(set(session.scalars(named.values(rejection=rejection).returning(Image.sop_instance_uid))))
     if not changed:
         return 0
     study.revision += 1

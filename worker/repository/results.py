@@ -136,8 +136,8 @@ def add_result(
     for destination in destinations:
         session.add(_new_delivery(result_id, destination, flag))
     _update_study(study, flag)
-    detail = {"result_uid": flag.result_uid, "stage": stage, "status": flag.status, "priority": flag.priority}
-    record(session, "result", flag.created_at, study.study_instance_uid, **detail)
+    detail = {"result_uid": flag.result_uid, "stage": stage, "status": flag.status, "reason": flag.reason}
+    record(session, "result", flag.created_at, study.study_instance_uid, **detail, priority=flag.priority)
     return True
 
 

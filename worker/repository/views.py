@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from worker.domain import DeliveryState, ImageState
 from worker.repository.claims import is_work
 from worker.repository.model_versions import champion, in_service_since
-from worker.tables import Claimable, Commitment, Delivery, Event, Image, ModelVersion, Result, Score, Study
+from worker.table_base import Claimable
+from worker.tables import Commitment, Delivery, Event, Image, ModelVersion, Result, Score, Study
 from worker.timeline import sentence
 
 

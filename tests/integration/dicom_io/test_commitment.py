@@ -182,7 +182,7 @@ def ear() -> Ear:
 def _report(ear: Ear) -> None:
     report = CommitmentReport("2.25.7", (), {ObjectReference(CR, "odd uid"): FailureReason.NO_SUCH_OBJECT_INSTANCE})
     peer = ApplicationEntity(CALLER, ear.address.host, ear.address.port)
-    report_commitment(peer, report, calling_ae_title="CXRTRIAGE", timeout_seconds=2)
+    report_commitment(peer, report, calling_ae_title="CXRTRIAGE", timeout_seconds=10)
 
 
 def test_a_report_arrives_also_about_an_odd_uid(ear: Ear) -> None:

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 from structlog.testing import capture_logs
 
-from dicom_io import acceptor
+from dicom_io import connections, upper_layer
 from dicom_io.access import Access, Limits, Reason
 from tests.servers.door import dcmtk, door
 from tests.servers.rude import ACCEPT, RELEASE_RP, RELEASE_RQ, association_request, rude_peer
@@ -38,9 +38,9 @@ def test_a_wrong_title_is_rejected_for_good(caller: str, called: str, answer: st
 
 def test_an_address_outside_the_networks_is_closed_before_it_is_read() -> None:
     """Not one byte is answered, and no thread is started for it."""
-    with door(access=Access(networks=[ip_network("10.0.0.0/8")])) as inside, capture_logs() as lines:
-        with rude_peer(inside.port) as peer:
-            assert peer.is_closed()
+    access = Access(networks=[ip_network("10.0.0.0/8")])
+    with door(access=access) as inside, capture_logs() as lines, rude_peer(inside.port) as peer:
+        assert peer.is_closed()
     assert inside.reasons == {Reason.ADDRESS: 1}
     assert [line["event"] for line in lines] == ["association-refused"]
 
@@ -64,7 +64,7 @@ def test_one_association_too_many_may_try_again_later() -> None:
 
 def test_silent_connections_take_no_association(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any number of them: they wait in a room of their own, where the oldest gives way; callers go through at once."""
-    monkeypatch.setattr(acceptor, "WAITING_ROOM", 8)
+    monkeypatch.setattr(connections, "WAITING_ROOM", 8)
     with door(limits=Limits(associations=2)) as inside, ExitStack() as peers:
         silent = [peers.enter_context(rude_peer(inside.port)) for _ in range(20)]
         for _ in range(3):
@@ -96,3 +96,17 @@ def test_a_port_that_is_only_knocked_at_costs_nothing() -> None:
             socket.create_connection(("127.0.0.1", inside.port)).close()
         assert dcmtk("echoscu", inside.port).returncode == 0
     assert not inside.reasons
+
+
+def test_a_connection_that_no_thread_can_be_started_for_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system is out of threads: the peer is told by a closed connection, and the place is free again."""
+
+    def start(_provider: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with door(limits=Limits(associations=1)) as inside:
+        with monkeypatch.context() as exhausted, rude_peer(inside.port) as peer:
+            exhausted.setattr(upper_layer.GuardedProvider, "start", start)
+            assert peer.is_closed()
+        assert dcmtk("echoscu", inside.port).returncode == 0
+    assert set(inside.reasons) == {Reason.PROTOCOL}

@@ -97,6 +97,7 @@ def test_only_the_images_asked_for_come(pacs: ApplicationEntity, taken: Taken, t
     assert taken.kinds() == [(films[2].SOPInstanceUID, pacs.ae_title, uid.ExplicitVRLittleEndian)]
 
 
+@pytest.mark.parametrize("pacs", ["dcmqrscp"], indirect=True)
 def test_what_we_refuse_is_counted_as_failed(pacs: ApplicationEntity, taken: Taken, tmp_path: Path) -> None:
     """An object that is not durable here was not sent; the PACS knows."""
     films = _series(2)
@@ -113,12 +114,17 @@ def test_what_we_refuse_is_counted_as_failed(pacs: ApplicationEntity, taken: Tak
 
 
 def test_a_compressed_film_comes_as_it_is(orthanc: StartOrthanc, taken: Taken, tmp_path: Path) -> None:
-    """Every transfer syntax is offered on its own for C-GET, so that nothing needs to be decoded."""
+    """Every transfer syntax is offered on its own for C-GET, so that nothing needs to be decoded.
+
+    To an unknown destination Orthanc sends nothing, and answers a general failure.
+    """
     pacs = entity(orthanc(**orthanc_that_sends_to(1)))
     films = _series(1, transfer_syntax_uid=uid.JPEG2000Lossless)
     fill(pacs, films, tmp_path)
     assert get(pacs, [_reference(films[0])], taken, **OPTIONS) == Retrieval(1, 0)
     assert taken.kinds() == [(films[0].SOPInstanceUID, pacs.ae_title, uid.JPEG2000Lossless)]
+    with pytest.raises(RetrieveRefusedError, match="0xC000; its log says why, it may not know the AE title"):
+        move(pacs, [_reference(films[0])], "NOBODY", **OPTIONS)
 
 
 def test_a_pacs_that_does_not_know_us_is_told_apart(dcmqrscp: StartQueryRetrieveScp, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.servers.ports import LOOPBACK, free_port
 from tests.servers.postgres import PostgresServer
 from tests.studies import FOLDER, NOW, PACS, put_in_service
 from worker.db import Database
+from worker.purging import Purger
 from worker.queues import Queue
 from worker.repository.model_versions import RegisteredModel
 from worker.schema import migrate
@@ -24,7 +25,7 @@ from worker.sections import PeerSettings
 from worker.service import Service
 from worker.settings import Settings
 from worker.stating import Speaker
-from worker.tables import Base
+from worker.table_base import Base
 
 
 @dataclass
@@ -149,3 +150,11 @@ def site(service: Callable[..., Service]) -> Site:
     caller = PeerSettings(ae_title=CALLER, host=LOOPBACK, port=free_port())
     built = service(storage_commitment={"enabled": True, "callers": [caller]}, retention={"raw_days": 10})
     return Site(built, Ear(caller))
+
+
+@pytest.fixture
+def purger(service: Callable[..., Service], clock: Clock) -> Purger:
+    """Purges after 14 and 400 days; it is 15 days later."""
+    built = service()
+    clock.advance(days=15)
+    return Purger(built)

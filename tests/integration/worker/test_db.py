@@ -63,6 +63,25 @@ def test_a_sqlite_writer_that_looks_first_is_not_thrown_out(sqlite: Database) ->
         assert session.query(Event).count() == 2
 
 
+def test_sqlite_writers_of_one_process_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for each other and not for SQLite, which would let them sleep: it is told not to wait at all."""
+    with monkeypatch.context() as impatient:
+        impatient.setattr("worker.db.BUSY_TIMEOUT_SECONDS", 0.0)
+        database = Database(f"sqlite:///{tmp_path / 'test.sqlite'}")
+    migrate(database)
+
+    def write(_: int) -> None:
+        with database.begin() as session:
+            session.add(Event(at=NOW, kind="test", detail={}))
+            session.flush()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(write, range(64)))
+    with database.read() as session:
+        assert session.query(Event).count() == 64
+    database.dispose()
+
+
 @pytest.mark.parametrize("url", ["hunter2", "mysql://user:hunter2@host/db"])  # pragma: allowlist secret
 def test_a_wrong_url_names_the_setting_and_hides_the_password(url: str) -> None:
     """The operator is told which key to mend."""

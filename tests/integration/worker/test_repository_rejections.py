@@ -109,6 +109,15 @@ def test_a_note_is_recorded_with_ids_and_title_only(database: Database, champion
     ]
 
 
+def test_a_film_of_which_several_objects_came_is_rejected_once(database: Database) -> None:
+    """All that came under its UID is out; the audit trail counts one image."""
+    receive(database, incoming(), incoming(content="corrected"))
+    reject(database, FILM)
+    assert [title for _, title in rejections(database)] == ["113001", "113001"]
+    assert events(database, "rejection-note")[0]["images"] == 1
+    assert events(database, "images-rejected")[0]["sop_instance_uids"] == [FILM]
+
+
 def test_a_note_of_unknown_objects_opens_no_study(database: Database) -> None:
     """It is kept and recorded, and no study, image or result comes of it; nor of a note that names nothing."""
     reject(database, FILM)

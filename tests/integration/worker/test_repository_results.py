@@ -171,8 +171,9 @@ def test_each_stage_of_each_revision_is_a_result_of_its_own(database: Database, 
         receive(database, incoming(film), incoming(film, study="2.25.2"))
         for study in ("2.25.1", "2.25.2", "2.25.1", "2.25.2"):
             said += [say(database, champion, result(study), stage=stage) for stage in Stage]
-    assert said == 2 * (2 * len(Stage) * [True] + 2 * len(Stage) * [False])
-    assert len(results(database)) == len(outbox(database)) == 2 * 2 * len(Stage)
+    once = 2 * len(Stage)  # for two studies
+    assert said == 2 * (once * [True] + once * [False])
+    assert len(results(database)) == len(outbox(database)) == 2 * once
     with database.begin() as session:
         session.scalars(select(ModelVersion)).one().champion = False
     successor = put_in_service(database, MODEL.model_copy(update={"version": "2.0.0", "sha256": "b" * 64}))

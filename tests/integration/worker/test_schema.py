@@ -12,9 +12,11 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from tests.studies import NOW, STUDY, flags, incoming, receive, result, rolled_back, say
 from worker.db import Database
 from worker.errors import ConfigurationError
+from worker.level import require_current
 from worker.repository.model_versions import RegisteredModel
-from worker.schema import migrate, require_current
-from worker.tables import Base, Event, ModelVersion
+from worker.schema import migrate
+from worker.table_base import Base
+from worker.tables import Event, ModelVersion
 
 TABLES = {
     "studies",

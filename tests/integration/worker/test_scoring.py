@@ -48,10 +48,13 @@ class Network:
 
     card: ModelCard
     batches: list[int]
+    broken: bool = False
 
     def score(self, pixels: NDArray[np.uint8]) -> Scores:
         """Score a batch."""
         self.batches.append(len(pixels))
+        if self.broken:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
         if (pixels[:, 0, 0] == KILLER).any():
             raise ArithmeticError
         logits = pixels[:, 0, 0].astype(np.float32) - 100
@@ -251,3 +254,22 @@ def test_a_film_that_kills_its_worker_takes_no_other_with_it(
     assert [step.score_next_batch() for _ in range(4)] == [True, True, True, False]
     assert network.batches == [3, 1, 1, 1, 1, 1, 1]  # after each fault it is asked for a blank film
     assert [film for film, state in states(database).items() if state != ImageState.SCORED] == ["2.25.11"]
+
+
+def test_a_host_that_can_score_nothing_sets_no_film_aside(
+    database: Database, card: ModelCard, scorer: BuildScorer, network: Network, clock: Clock
+) -> None:
+    """A GPU that fell off answers for no film at all: no attempt is held against any, and all wait."""
+    prepared(database, card, {"2.25.11": [50], "2.25.12": [60]})
+    step = scorer(max_attempts=2)
+    network.broken = True
+    for _ in range(5):
+        with pytest.raises(RuntimeError):
+            step.score_next_batch()
+        clock.advance(seconds=400)
+    with database.read() as session:
+        waiting = session.scalars(select(Score)).all()
+    assert [(frame.attempts, frame.last_error) for frame in waiting] == [(0, "RuntimeError")] * 2
+    network.broken = False
+    assert step.score_next_batch()
+    assert set(states(database).values()) == {ImageState.SCORED}

@@ -102,10 +102,17 @@ def test_what_is_no_uid_is_refused(keyword: str, value: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("sent", "read"),
-    [("", None), ("   ", None), (" A 7 ", "A 7"), ("x" * 80, "x" * 64), ("R\xd6-7", "R\xd6-7")],
+    [
+        ("", None),
+        ("   ", None),
+        (" A 7 ", "A 7"),
+        ("x" * 80, "x" * 64),
+        ("R\xd6-7", r"R\xc3\x96-7"),
+        (["A", "B"], r"A\B"),
+    ],
 )
-def test_the_accession_number_is_read_as_text(sent: str, read: str | None) -> None:
-    """Decoded with the object's character set, without padding, and cut to what the table holds."""
+def test_the_accession_number_is_read_as_text(sent: str | list[str], read: str | None) -> None:
+    """Never decoded with a character set, without padding, and cut to what the table holds."""
     assert identify(encoded(film(AccessionNumber=sent)), EXPLICIT).accession_number == read
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from pydicom import config
 
 from worker.observability import configure_logging
 from worker.settings import Settings
@@ -14,8 +15,9 @@ from worker.settings import Settings
 def _log_as_before() -> Iterator[None]:
     """Give the test runner its own handlers back."""
     root = logging.getLogger()
-    handlers, level = root.handlers, root.level
+    handlers, level, validation = root.handlers, root.level, config.settings.reading_validation_mode
     yield
+    config.settings.reading_validation_mode = validation
     root.handlers = handlers
     root.setLevel(level)
     structlog.reset_defaults()

@@ -142,7 +142,7 @@ def test_a_worker_that_starts_trains_nothing(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_serve_runs_the_queue_only_where_it_is_asked_for(settings: RetrainingSettings) -> None:
     """One process more, with one task at a time."""
-    without, with_it = run._children(Settings()), run._children(Settings(retraining=settings))
+    without, with_it = run._workers(Settings()), run._workers(Settings(retraining=settings))
     (train,) = {child.name for child in with_it} - {child.name for child in without}
     (child,) = [child for child in with_it if child.name == train]
     assert "train" in child.command

@@ -55,6 +55,31 @@ SCORED = {"image_id": 7, "reason": None, "error": None, "model": "resnet50 1.0.0
             "delivered to pacs: stored, status 0x0000 (result 2.25.1)",
         ),
         ("delivery-dead", {"destination": "pacs", "result_uid": UID}, "dead letter to pacs (result 2.25.1)"),
+        (
+            "flag-withdrawn",
+            {"result_uid": UID, "by": "me@host", "reason": "a nipple shadow", "sop_instance_uids": ["2.25.2"]},
+            "flag withdrawn by me@host: a nipple shadow (result 2.25.1)",
+        ),
+        (
+            "images-rejected",
+            {"note_sop_instance_uid": UID, "rejection": "113001", "sop_instance_uids": ["2.25.2", "2.25.3"]},
+            "rejected as 113001 by note 2.25.1: SOP instance 2.25.2, 2.25.3",
+        ),
+        (
+            "rejection-note",
+            {"sop_instance_uid": UID, "rejection": "113001", "objects": 3, "images": 2},
+            "rejection note 2.25.1 (113001) names 3 objects, 2 of them images here",
+        ),
+        (
+            "study-corrected",
+            {"attributes": ["PatientID", "PatientName"], "corrections": 1},
+            "correction 1 of what is known of patient and study: PatientID, PatientName",
+        ),
+        (
+            "commitment-checked",
+            {"transaction_uid": UID, "calling_ae_title": "CR1", "references": 2, "failed": 1},
+            "storage commitment for CR1 decided: 2 objects, 1 failed (transaction 2.25.1)",
+        ),
         ("purged", {"images": 2}, "retention removed the received files of 2 images"),
         ("command", {"command": "purge", "by": "me@host", "files": 3}, "me@host ran purge files=3"),
         ("of-a-later-version", {"a": 1, "b": None}, "of-a-later-version a=1"),

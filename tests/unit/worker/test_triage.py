@@ -220,6 +220,13 @@ def test_a_withdrawn_film_stays_screened_and_named() -> None:
     assert verdict.predictions == (*CLEAR.predictions, *SUSPICIOUS.predictions)
 
 
+def test_a_withdrawal_outlives_its_film() -> None:
+    """The marked film was replaced by one that is not flagged: the study still says that its flag was withdrawn."""
+    replaced = replace(withdrawn(SUSPICIOUS), state=ImageState.SUPERSEDED)
+    assert judge([replaced, CLEAR]).withdrawn
+    assert not judge([replaced, SUSPICIOUS]).withdrawn
+
+
 def test_a_flag_whose_film_is_gone_can_be_withdrawn() -> None:
     """The film that raised the study was replaced: the withdrawal is said all the same."""
     verdict = judge([CLEAR], withdrawn=True)

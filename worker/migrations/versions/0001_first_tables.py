@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-import worker.tables
+import worker.table_base
 
 revision = "0001"
 down_revision = None
@@ -15,7 +15,7 @@ def upgrade() -> None:
     op.create_table(
         "events",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("at", worker.tables.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("at", worker.table_base.UtcDateTime(timezone=True), nullable=False),
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("study_instance_uid", sa.String(length=64), nullable=True),
         sa.Column("detail", sa.JSON(), nullable=False),
@@ -32,7 +32,7 @@ def upgrade() -> None:
         sa.Column("version", sa.String(length=64), nullable=False),
         sa.Column("location", sa.Text(), nullable=False),
         sa.Column("champion", sa.Boolean(), nullable=False),
-        sa.Column("registered_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("registered_at", worker.table_base.UtcDateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("sha256"),
     )
@@ -51,7 +51,7 @@ def upgrade() -> None:
         sa.Column("frame", sa.Integer(), nullable=False),
         sa.Column("input_spec_sha256", sa.String(length=64), nullable=False),
         sa.Column("pixels", sa.LargeBinary(), nullable=False),
-        sa.Column("created_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("created_at", worker.table_base.UtcDateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("content_sha256", "frame", "input_spec_sha256"),
     )
     with op.batch_alter_table("prepared_images", schema=None) as batch_op:
@@ -69,9 +69,9 @@ def upgrade() -> None:
         sa.Column("priority", sa.String(length=32), nullable=True),
         sa.Column("priority_reason", sa.String(length=32), nullable=True),
         sa.Column("synthetic", sa.Boolean(), nullable=False),
-        sa.Column("received_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("last_received_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("due_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("received_at", worker.table_base.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("last_received_at", worker.table_base.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("due_at", worker.table_base.UtcDateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("study_instance_uid"),
     )
@@ -98,12 +98,12 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(length=32), nullable=True),
         sa.Column("warnings", sa.JSON(), nullable=False),
         sa.Column("header", sa.LargeBinary(), nullable=True),
-        sa.Column("received_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("received_at", worker.table_base.UtcDateTime(timezone=True), nullable=False),
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("urgency", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("lease_until", worker.tables.UtcDateTime(timezone=True), nullable=True),
-        sa.Column("not_before", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("lease_until", worker.table_base.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("not_before", worker.table_base.UtcDateTime(timezone=True), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["study_id"],
@@ -124,7 +124,7 @@ def upgrade() -> None:
         sa.Column("model_version_id", sa.Integer(), nullable=False),
         sa.Column("stage", sa.String(length=32), nullable=False),
         sa.Column("flag", sa.Text(), nullable=False),
-        sa.Column("created_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("created_at", worker.table_base.UtcDateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["model_version_id"],
             ["model_versions.id"],
@@ -146,13 +146,13 @@ def upgrade() -> None:
         sa.Column("destination", sa.String(length=64), nullable=False),
         sa.Column("state", sa.String(length=32), nullable=False),
         sa.Column("answer", sa.Text(), nullable=True),
-        sa.Column("created_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("delivered_at", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("created_at", worker.table_base.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("delivered_at", worker.table_base.UtcDateTime(timezone=True), nullable=True),
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("urgency", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("lease_until", worker.tables.UtcDateTime(timezone=True), nullable=True),
-        sa.Column("not_before", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("lease_until", worker.table_base.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("not_before", worker.table_base.UtcDateTime(timezone=True), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["result_id"],
@@ -176,13 +176,13 @@ def upgrade() -> None:
         sa.Column("scope_distance", sa.Double(), nullable=True),
         sa.Column("strange", sa.Boolean(), nullable=False),
         sa.Column("activation_map", sa.LargeBinary(), nullable=True),
-        sa.Column("created_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("scored_at", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("created_at", worker.table_base.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("scored_at", worker.table_base.UtcDateTime(timezone=True), nullable=True),
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("urgency", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("lease_until", worker.tables.UtcDateTime(timezone=True), nullable=True),
-        sa.Column("not_before", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("lease_until", worker.table_base.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("not_before", worker.table_base.UtcDateTime(timezone=True), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["image_id"],

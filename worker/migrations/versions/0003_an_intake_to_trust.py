@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-import worker.tables
+import worker.table_base
 
 revision = "0003"
 down_revision = "0002"
@@ -22,8 +22,8 @@ def upgrade() -> None:
     op.add_column("images", sa.Column("data_set_bytes", sa.BigInteger(), nullable=True))
     op.add_column("images", sa.Column("rejection", sa.String(length=32), nullable=True))
     op.add_column("images", sa.Column("withdrawn", sa.Boolean(), nullable=False, server_default=sa.false()))
-    op.add_column("images", sa.Column("committed_until", worker.tables.UtcDateTime(timezone=True), nullable=True))
-    op.add_column("images", sa.Column("purged_at", worker.tables.UtcDateTime(timezone=True), nullable=True))
+    op.add_column("images", sa.Column("committed_until", worker.table_base.UtcDateTime(timezone=True), nullable=True))
+    op.add_column("images", sa.Column("purged_at", worker.table_base.UtcDateTime(timezone=True), nullable=True))
     kept = sa.text("purged_at IS NULL")
     op.create_index("ix_images_kept", "images", ["received_at"], sqlite_where=kept, postgresql_where=kept)
     op.create_index("ix_images_sop_instance", "images", ["sop_instance_uid"])
@@ -32,7 +32,7 @@ def upgrade() -> None:
         "destination_outages",
         sa.Column("destination", sa.String(length=64), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
-        sa.Column("paused_until", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("paused_until", worker.table_base.UtcDateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("destination"),
     )
     _create_commitments()
@@ -51,12 +51,12 @@ def _create_commitments() -> None:
         sa.Column("references", sa.JSON(), nullable=False),
         sa.Column("state", sa.String(length=32), nullable=False),
         sa.Column("answer", sa.Text(), nullable=True),
-        sa.Column("created_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("answered_at", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("created_at", worker.table_base.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("answered_at", worker.table_base.UtcDateTime(timezone=True), nullable=True),
         sa.Column("urgency", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("lease_until", worker.tables.UtcDateTime(timezone=True), nullable=True),
-        sa.Column("not_before", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("lease_until", worker.table_base.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("not_before", worker.table_base.UtcDateTime(timezone=True), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.Column("traceback", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
@@ -75,14 +75,12 @@ def _create_commitments() -> None:
 def _create_rejected_instances() -> None:
     op.create_table(
         "rejected_instances",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("note_sop_instance_uid", sa.String(length=64), nullable=False),
-        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
         sa.Column("sop_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("note_sop_instance_uid", sa.String(length=64), nullable=False),
         sa.Column("code", sa.String(length=32), nullable=False),
-        sa.Column("received_at", worker.tables.UtcDateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("sop_instance_uid", "study_instance_uid", "note_sop_instance_uid"),
+        sa.Column("received_at", worker.table_base.UtcDateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("sop_instance_uid", "study_instance_uid", "note_sop_instance_uid"),
     )
 
 
@@ -91,10 +89,10 @@ def _create_reconciliations() -> None:
         "reconciliations",
         sa.Column("pacs", sa.String(length=16), nullable=False),
         sa.Column("holder", sa.String(length=36), nullable=True),
-        sa.Column("lease_until", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("lease_until", worker.table_base.UtcDateTime(timezone=True), nullable=True),
         sa.Column("night", sa.String(length=10), nullable=True),
         sa.Column("studies", sa.JSON(), nullable=False),
-        sa.Column("finished_at", worker.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", worker.table_base.UtcDateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("pacs"),
     )
 

@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from worker.cli.run import _workers
+from worker.settings import Settings
+
 USAGE_ERROR = 2
 
 
@@ -11,6 +14,18 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own, because it takes over signals and logs."""
     command = (sys.executable, "-m", "worker.cli", *arguments)
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_every_destination_may_keep_a_sender_waiting_and_the_sweep_still_runs() -> None:
+    """There are more senders than destinations, which are sent one result at a time each."""
+    many = [{"kind": "folder", "name": f"f{n}", "path": f"/f{n}"} for n in range(20)]
+    words = {len(d): _senders(Settings(destinations=d)) for d in ([], many)}  # type: ignore[arg-type]
+    assert words == {0: 8, 20: 22}
+
+
+def _senders(settings: Settings) -> int:
+    (deliver,) = (child for child in _workers(settings) if child.name == "deliver")
+    return int(deliver.command[-1])
 
 
 def test_a_data_dir_that_cannot_be_made_is_named(tmp_path: Path, repository: Path) -> None:
