@@ -5,7 +5,9 @@ import random
 import signal
 import time
 
-from tests.chaos.conftest import Progress
+import pytest
+
+from tests.chaos.conftest import Production, Progress
 from tests.chaos.films import Films
 from tests.chaos.invariants import assert_promises_kept, settle, take_stock
 from tests.chaos.ledger import Ledger
@@ -16,21 +18,33 @@ from tests.chaos.service import ChaosService
 from tests.servers.ports import wait_until
 
 CHECKPOINT = 20  # kills between two looks at everything
+KINDS = {"embedded": "SQLite, embedded broker", "production": "PostgreSQL, Redis"}
+
+
+@pytest.fixture(params=KINDS if Scale.from_environment().long else ["embedded"])
+def attacked(request: pytest.FixtureRequest, films: Films) -> tuple[str, ChaosService, Films]:
+    """A service, what it runs on, and films for it; the one of production in the long form only."""
+    if request.param == "embedded":
+        return KINDS["embedded"], request.getfixturevalue("embedded"), films
+    production: Production = request.getfixturevalue("production")
+    return KINDS["production"], production.service, production.films
 
 
 def test_every_promise_is_kept_whatever_is_killed_when(
-    embedded: ChaosService, films: Films, scale: Scale, dice: random.Random, report: Report, progress: Progress
+    attacked: tuple[str, ChaosService, Films], scale: Scale, dice: random.Random, report: Report, progress: Progress
 ) -> None:
     """What was answered 0x0000 is concluded and delivered exactly once; nothing else is there by halves."""
-    ledger, names = Ledger(), sorted(embedded.parts)
-    with report.row("killed", "kill -9 of listener, prepare, score, deliver, beat", planned=scale.kills) as row:
+    kind, service, films = attacked
+    ledger, names = Ledger(), sorted(service.parts)
+    fault = f"kill -9 of {', '.join(names)} ({kind})"
+    with report.row(f"killed: {kind}", fault, planned=scale.kills) as row:
         while row.rounds < scale.kills:
-            with pushing(embedded, films, ledger, scale):
+            with pushing(service, films, ledger, scale):
                 for name in _victims(names, dice, min(CHECKPOINT, scale.kills - row.rounds)):
-                    kill_one(embedded, name, dice, longest_wait=scale.kill_within)
+                    kill_one(service, name, dice, longest_wait=scale.kill_within)
                     row.rounds += 1
-            settle(embedded, ledger)
-            tally = take_stock(embedded, ledger)
+            settle(service, ledger)
+            tally = take_stock(service, ledger)
             row.counts = tally.counts()
             report.save()
             progress(f"{row.rounds} of {scale.kills} kills: {row.counts}")
