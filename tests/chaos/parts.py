@@ -31,6 +31,13 @@ class Part:
     process: subprocess.Popen[bytes] | None = None
     held: bool = False
     starts: int = 0
+    _begun: int = 0
+
+    def said(self) -> str:
+        """What the process has printed since its last start."""
+        if not self.log.exists():
+            return ""
+        return self.log.read_bytes()[self._begun :].decode(errors="replace")
 
     def processes(self) -> list[int]:
         """The process and those that it has started; empty while it is down."""
@@ -55,6 +62,7 @@ class Part:
     def _start(self) -> None:
         # In the repository, so that the processes import the very code that is under test.
         with self.log.open("ab") as log:
+            self._begun = log.tell()
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *self.command],
                 stdin=subprocess.DEVNULL,

@@ -14,13 +14,14 @@ class Scale:
     Attributes:
         seed: of every random choice; CHAOS_SEED.
         senders: that push at the same time.
-        kills: processes killed, per kind of service; CHAOS_ROUNDS.
+        kills: processes killed, of each service; CHAOS_ROUNDS.
         kill_within: seconds between two kills, at most.
         broker_losses: times Redis is killed with all it holds.
         outage_seconds: PostgreSQL is away for this long.
         refusals: objects refused by a full disk.
         waiting_studies: studies that wait for a destination which is down.
         callers: associations at once.
+        departures: callers that leave in the middle.
         malformed: mutated conversations; CHAOS_PDUS.
         clock_steps: times the clock is set back an hour.
         workers: of the services that are not shared by most tests; one that scores takes seconds to start, and without
@@ -41,6 +42,7 @@ class Scale:
     refusals: int
     waiting_studies: int
     callers: int
+    departures: int
     malformed: int
     clock_steps: int
     workers: tuple[str, ...]
@@ -64,6 +66,7 @@ class Scale:
                 refusals=500,
                 waiting_studies=200,
                 callers=64,
+                departures=6400,
                 malformed=_number("CHAOS_PDUS", 10_000),
                 clock_steps=5,
                 workers=("prepare", "score", "deliver"),
@@ -83,6 +86,7 @@ class Scale:
             refusals=10,
             waiting_studies=8,
             callers=64,
+            departures=320,
             malformed=300,
             clock_steps=1,
             workers=("prepare", "deliver"),

@@ -68,9 +68,8 @@ def test_aborts_and_half_open_sockets_leave_nothing_behind(
 ) -> None:
     """Callers that leave in the middle, by A-ABORT, reset or silence, take no place from the next one."""
     fault = "aborted associations, half-open sockets"
-    planned = 5 * scale.callers
-    with report.row("aborted", fault, planned=planned) as row, unharmed(listening, films, row):
-        while row.rounds < planned:
+    with report.row("aborted", fault, planned=scale.departures) as row, unharmed(listening, films, row):
+        while row.rounds < scale.departures:
             with half_open(listening, conversation, dice, scale.callers):
                 for _ in range(scale.callers):
                     leave_in_the_middle(listening, conversation, dice)
