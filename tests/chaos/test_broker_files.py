@@ -29,7 +29,7 @@ def test_workers_outlive_whatever_lies_in_the_broker_s_folders(
                 wait_for_more(ledger, 2)
                 plant(broker, row.rounds)
                 lose_messages(broker / "queue", dice)
-                wait_until(lambda: not _waiting(broker), "the foreign files set aside", seconds=60)
+                wait_until(lambda: not _waiting(broker), "the foreign files set aside", seconds=240)
                 wait_for_more(ledger, 2)
             row.rounds += 1
         settle(embedded, ledger)
