@@ -156,9 +156,7 @@ def test_a_dead_letter_is_kept_and_can_be_sent_again(database: Database, champio
 
 
 @pytest.mark.parametrize("later", ["delivered", "waits", "elsewhere"])
-def test_a_dead_flag_is_not_sent_after_a_later_word(
-    later: str, database: Database, champion: RegisteredModel
-) -> None:
+def test_a_dead_flag_is_not_sent_after_a_later_word(later: str, database: Database, champion: RegisteredModel) -> None:
     """Sent again after the withdrawal that the destination has, a flag would raise the study once more."""
     studies(database, STUDY)
     say(database, champion, result(flagged=True), to=("pacs",))
