@@ -4,6 +4,7 @@ SQL is the truth of the service. Production is PostgreSQL; the embedded default 
 `synchronous=FULL`, so that a committed row survives a power cut on both.
 """
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -60,13 +61,20 @@ class Database:
             yield session
 
     def shrink(self) -> None:
-        """Give pages that deleted rows have left back to the disk, at most `PAGES_PER_SHRINK`; SQLite only."""
+        """Give pages that deleted rows have left back to the disk, at most `PAGES_PER_SHRINK`; SQLite only.
+
+        Raises:
+            OperationalError: if the database is locked or cannot be written.
+        """
         if self.engine.dialect.name != "sqlite":
             return
         with closing(self.engine.raw_connection()) as pooled:
             # Each step of the statement frees one page; of what has no columns, only a script is stepped to its end.
             connection: Any = pooled.driver_connection
-            connection.executescript(f"PRAGMA incremental_vacuum({PAGES_PER_SHRINK})")
+            try:
+                connection.executescript(f"PRAGMA incremental_vacuum({PAGES_PER_SHRINK})")
+            except sqlite3.OperationalError as error:  # not wrapped, as it went past SQLAlchemy
+                raise OperationalError("incremental_vacuum", None, error) from error
 
     def dispose(self) -> None:
         """Close the pooled connections."""

@@ -1,10 +1,10 @@
 """The sections of the settings: `[listener]`, `[[destinations]]` and the like; frozen, and strict about their keys."""
 
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from dicom_io.access import Access, Limits
 from dicom_io.types import ApplicationEntity, TransportSecurity
@@ -12,7 +12,23 @@ from worker.model.site import SITE_PATTERN
 
 # PS3.5 Table 6.2-1, AE: printable ASCII without backslash, not only spaces.
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
+_LAST_PORT = 65535
+Port = Annotated[int, Field(ge=1, le=_LAST_PORT)]
+
+
+def _network(text: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text if isinstance(text, IPv4Network | IPv6Network) else str(text))
+    except ValueError as error:
+        raise ValueError(f"{error}; write it like 10.0.0.0/8") from None
+
+
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+Host = Annotated[str, Field(min_length=1)]
+# What lies past these bounds is infinity, or a slip of the unit, which clocks, sockets and dates cannot count with.
+Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
+Days = Annotated[float, Field(gt=0, le=36_500)]
+Modality = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9_ ]{0,15}$")]  # PS3.5 Table 6.2-1, CS
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
@@ -47,12 +63,12 @@ class ListenerSettings(_Section):
     """The DICOM listener."""
 
     ae_title: AETitle = Field(default="CXRTRIAGE", description="AE title of the listener.")
-    host: str = Field(default="127.0.0.1", description="Address to bind; 0.0.0.0 for every interface.")
+    host: Host = Field(default="127.0.0.1", description="Address to bind; 0.0.0.0 for every interface.")
     port: Port = Field(default=11112, description="TCP port of the listener.")
     allowed_callers: tuple[AETitle, ...] = Field(
         default=(), description="Calling AE titles that are let in; empty: every caller."
     )
-    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+    allowed_networks: tuple[Network, ...] = Field(
         default=(), description="Networks that are let in, such as 10.0.0.0/8; empty: every address."
     )
     require_called_ae_title: bool = Field(
@@ -62,15 +78,26 @@ class ListenerSettings(_Section):
     max_associations: int = Field(default=64, ge=1, description="Associations at a time, per listener process.")
     max_pdu_bytes: int = Field(default=256 * 1024, ge=16384, description="Longest PDU that is taken.")
     max_object_bytes: int = Field(default=1024**3, ge=1024, description="Largest object that is taken.")
-    idle_seconds: float = Field(default=60, gt=0, description="An association that is silent for this long is ended.")
-    association_seconds: float = Field(
-        default=3600, gt=0, description="An association that lasts this long is ended, whatever it does."
+    idle_seconds: Seconds = Field(default=60, description="An association that is silent for this long is ended.")
+    association_seconds: Seconds = Field(
+        default=3600, description="An association that lasts this long is ended, whatever it does."
     )
     tls: TlsSettings | None = Field(default=None, description="DICOM TLS; empty: plain TCP.")
     metrics_port: Port | None = Field(
         default=None,
         description="Port for Prometheus, at 127.0.0.1; process k of several takes this + k; empty: none.",
     )
+
+    @model_validator(mode="after")
+    def _metrics_have_ports(self) -> Self:
+        if self.metrics_port is None:
+            return self
+        last = self.metrics_port + self.processes - 1
+        if last > _LAST_PORT or self.metrics_port <= self.port <= last:
+            raise ValueError(
+                f"metrics_port: needs {self.metrics_port} to {last}, one for each process: choose other ports"
+            )
+        return self
 
     @property
     def access(self) -> Access:
@@ -99,7 +126,7 @@ class PeerSettings(_Section):
     """A DICOM peer that we call."""
 
     ae_title: AETitle = Field(description="AE title of the peer.")
-    host: str = Field(description="Host name or address of the peer.")
+    host: Host = Field(description="Host name or address of the peer.")
     port: Port = Field(description="TCP port of the peer.")
     tls: TlsSettings | None = Field(default=None, description="DICOM TLS towards the peer; empty: plain TCP.")
 
@@ -122,7 +149,7 @@ class DicomDestination(PeerSettings):
 
     kind: Literal["dicom"]
     name: Name = Field(description="Name in the outbox and in reports.")
-    timeout_seconds: float = Field(default=30, gt=0, description="Longest wait for each answer of the peer.")
+    timeout_seconds: Seconds = Field(default=30, description="Longest wait for each answer of the peer.")
 
 
 class RetrainingSettings(_Section):
@@ -157,12 +184,21 @@ class StorageCommitmentSettings(_Section):
         default=(), description="Who may ask, and where each is called back with the report."
     )
 
+    @model_validator(mode="after")
+    def _names_callers(self) -> Self:
+        titles = [caller.ae_title.strip() for caller in self.callers]
+        if self.enabled and not titles:
+            raise ValueError("enabled needs callers: who may ask, and where each is called back")
+        if len(titles) != len(set(titles)):
+            raise ValueError("callers: every caller needs an AE title of its own")
+        return self
+
 
 class RetentionSettings(_Section):
     """How long what was received is kept; nothing is purged that is not screened and delivered."""
 
-    raw_days: float = Field(default=14, gt=0, description="Days that received objects are kept in the spool.")
-    prepared_days: float = Field(default=400, gt=0, description="Days that prepared images are kept for re-screening.")
+    raw_days: Days = Field(default=14, description="Days that received objects are kept in the spool.")
+    prepared_days: Days = Field(default=400, description="Days that prepared images are kept for re-screening.")
 
 
 class ReconciliationSettings(_Section):
@@ -175,10 +211,12 @@ class ReconciliationSettings(_Section):
         description="Time of day in UTC in which the nightly run may ask and fetch.",
     )
     days: int = Field(default=1, ge=1, le=31, description="How many days back the nightly run looks, today included.")
-    modalities: tuple[str, ...] = Field(default=("CR", "DX"), description="Modalities in Study that are looked for.")
+    modalities: tuple[Modality, ...] = Field(
+        default=("CR", "DX"), min_length=1, description="Modalities in Study that are looked for."
+    )
     fetch_by: Literal["move", "get"] = Field(default="move", description="C-MOVE to the listener, or C-GET.")
     at_a_time: int = Field(default=2, ge=1, le=16, description="Studies that are fetched at the same time, at most.")
-    timeout_seconds: float = Field(default=60, gt=0, description="Longest wait for each answer of the PACS.")
+    timeout_seconds: Seconds = Field(default=60, description="Longest wait for each answer of the PACS.")
 
 
 Destination = Annotated[FolderDestination | DicomDestination, Field(discriminator="kind")]

@@ -23,6 +23,7 @@ from worker.sections import (
     ReconciliationSettings,
     RetentionSettings,
     RetrainingSettings,
+    Seconds,
     StorageCommitmentSettings,
 )
 
@@ -44,25 +45,28 @@ class Settings(BaseSettings):
         default=None, description="Celery broker URL; by default an embedded broker under data_dir."
     )
     study_quiet_seconds: float = Field(
-        default=30, ge=0, description="A study is complete when nothing has arrived for it for this long."
+        default=30, ge=0, le=86400, description="A study is complete when nothing has arrived for it for this long."
     )
     screen_within_minutes: float = Field(
-        default=30, gt=0, description="A study not screened after this time is reported UNSCREENED, reason overdue."
+        default=30,
+        gt=0,
+        le=7 * 1440,
+        description="A study not screened after this time is reported UNSCREENED, reason overdue.",
     )
     shadow: bool = Field(default=False, description="Screen and store, but send nothing.")
     batch_size: int = Field(default=16, ge=1, le=1024, description="Images scored in one forward pass.")
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N.")
     prepare_processes: int = Field(default=2, ge=1, description="Decoding processes that `serve` starts.")
-    lease_seconds: float = Field(
-        default=120, gt=0, description="Work claimed by a worker that died is free again after this time."
+    lease_seconds: Seconds = Field(
+        default=120, description="Work claimed by a worker that died is free again after this time."
     )
     max_attempts: int = Field(default=5, ge=1, description="Attempts on one image before it is set aside.")
     delivery_max_attempts: int = Field(
         default=60_000, ge=1, description="Attempts on one delivery before it is a dead letter: a month or more."
     )
-    retry_seconds: float = Field(default=2, gt=0, description="First delay before a retry; it doubles each time.")
-    retry_max_seconds: float = Field(default=300, gt=0, description="Longest delay before a retry.")
-    sweep_seconds: float = Field(default=1, gt=0, description="How often beat looks for work that stands still.")
+    retry_seconds: Seconds = Field(default=2, description="First delay before a retry; it doubles each time.")
+    retry_max_seconds: Seconds = Field(default=300, description="Longest delay before a retry.")
+    sweep_seconds: Seconds = Field(default=1, description="How often beat looks for work that stands still.")
     min_free_bytes: int = Field(
         default=512 * 1024 * 1024, ge=0, description="Below this free space objects are refused with 0xA700."
     )

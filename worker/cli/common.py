@@ -21,6 +21,7 @@ from dicom_io.errors import DicomIoError
 from worker.db import Database
 from worker.errors import TriageError
 from worker.level import require_current
+from worker.private_files import keep_files_private
 from worker.repository.audit import record_command
 from worker.service import utc_now
 from worker.settings import Settings
@@ -58,11 +59,12 @@ def _cause(error: OperationalError) -> str:
 
 @contextmanager
 def open_database(settings: Settings) -> Iterator[Database]:
-    """Open the database of the settings for the length of a command.
+    """Open the database of the settings for the length of a command; SQLite may make its files, readable by us only.
 
     Raises:
         ConfigurationError: if it is of another level.
     """
+    keep_files_private()
     database = Database(settings.effective_database_url)
     try:
         require_current(database)

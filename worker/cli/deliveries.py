@@ -35,7 +35,7 @@ def deliveries(
         with open_database(settings) as database:
             counts = _counts(database, settings, destination)
             if action == "retry":
-                typer.echo(f"{_retry(database, destination)} dead letters put back")
+                _print_retried(_retry(database, destination), sum(count.dead for count in counts))
                 return
             rows = _undelivered(database, destination)
     if as_json:
@@ -67,6 +67,12 @@ def _retry(database: Database, destination: str | None) -> int:
         put_back = retry_dead_deliveries(session, now, by=by, destination=destination)
         record_command(session, now, "deliveries retry", by, destination=destination, put_back=put_back)
     return put_back
+
+
+def _print_retried(put_back: int, dead: int) -> None:
+    typer.echo(f"{put_back} dead letters put back")
+    if put_back < dead:
+        typer.echo(f"{dead - put_back} stay dead: a later result of their study was delivered there")
 
 
 def _print(counts: list[DestinationView], rows: list[views.DeliveryView]) -> None:

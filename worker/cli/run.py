@@ -101,6 +101,7 @@ def _listen_here(settings: Settings, stop: threading.Event, number: int | None) 
 
 def _require_database(settings: Settings) -> None:
     """Tell the operator now what every listener process would only die of, again and again."""
+    keep_files_private()
     database = Database(settings.effective_database_url)
     require_current(database)
     database.dispose()

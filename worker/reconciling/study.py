@@ -47,12 +47,12 @@ class StudyReconciler:
             return StudyOutcome(study_instance_uid=study_instance_uid, reason=str(error), again=True)
         except QueryRefusedError as error:
             return StudyOutcome(study_instance_uid=study_instance_uid, reason=str(error))
-        absent = self._absent(images)
+        absent = self._absent(study_instance_uid, images)
         counts = {"images": len(images), "here": len(images) - len(absent)}
         if not absent or not fetch:
             return StudyOutcome(study_instance_uid=study_instance_uid, missing=len(absent), **counts)
         tried = self._fetch(absent)
-        missing = len(self._absent(absent))
+        missing = len(self._absent(study_instance_uid, absent))
         return StudyOutcome(
             study_instance_uid=study_instance_uid,
             fetched=len(absent) - missing,
@@ -63,9 +63,9 @@ class StudyReconciler:
             **counts,
         )
 
-    def _absent(self, images: Images) -> list[SOPInstanceReference]:
+    def _absent(self, study_instance_uid: str, images: Images) -> list[SOPInstanceReference]:
         with self.service.database.read() as session:
-            here = images_here(session, [image.sop_instance_uid for image in images])
+            here = images_here(session, study_instance_uid, [image.sop_instance_uid for image in images])
         return [image for image in images if image.sop_instance_uid not in here]
 
     def _fetch(self, images: Images) -> "_Tried":

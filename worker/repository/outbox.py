@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from worker.domain import DeliveryState, Flag, ScreeningResult
@@ -120,6 +120,9 @@ def bury_exhausted_deliveries(session: Session, delivery_ids: Sequence[int], now
 def retry_dead_deliveries(session: Session, now: datetime, *, by: str, destination: str | None = None) -> int:
     """Put dead letters back into the outbox with fresh attempts, in the audit trail of their studies.
 
+    One that was overtaken stays dead: the destination has a later result of the study, and what came after that one
+    would be taken for the newest word, be it a flag that a reader has withdrawn.
+
     Args:
         session: of the caller's transaction.
         now: present time.
@@ -129,7 +132,8 @@ def retry_dead_deliveries(session: Session, now: datetime, *, by: str, destinati
     Returns:
         How many.
     """
-    which = (Delivery.state == DeliveryState.DEAD, *((Delivery.destination == destination,) if destination else ()))
+    of_destination = () if destination is None else (Delivery.destination == destination,)
+    which = (Delivery.state == DeliveryState.DEAD, ~_is_overtaken(), *of_destination)
     values = {"state": DeliveryState.PENDING, "attempts": 0, "not_before": None, "lease_until": None}
     named = session.execute(_named().where(*which).order_by(Delivery.id)).all()
     put_back = set(session.scalars(update(Delivery).where(*which).values(**values).returning(Delivery.id)))
@@ -138,6 +142,18 @@ def retry_dead_deliveries(session: Session, now: datetime, *, by: str, destinati
             detail = {"destination": row.destination, "result_uid": row.result_uid, "by": by}
             record(session, "delivery-put-back", now, row.study_instance_uid, **detail)
     return len(put_back)
+
+
+def _is_overtaken() -> ColumnElement[bool]:
+    later, said, saying = aliased(Delivery), aliased(Result), aliased(Result)
+    return exists().where(
+        later.destination == Delivery.destination,
+        later.state == DeliveryState.DELIVERED,
+        later.result_id == said.id,
+        said.study_id == saying.study_id,
+        said.id > saying.id,
+        saying.id == Delivery.result_id,
+    )
 
 
 def _named() -> Select[Any]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from worker.repository.claims import is_running
 from worker.repository.intake import insert_if_absent
-from worker.tables import Image, Reconciliation
+from worker.tables import Image, Reconciliation, Study
 
 _AT_ONCE = 500  # values of one statement
 
@@ -64,10 +64,14 @@ def save_night(session: Session, pacs: str, night: Night, now: datetime) -> None
     row.finished_at = now if night.finished else None
 
 
-def images_here(session: Session, sop_instance_uids: Collection[str]) -> set[str]:
-    """Return those of which an object has ever been received, whatever became of it since."""
+def images_here(session: Session, study_instance_uid: str, sop_instance_uids: Collection[str]) -> set[str]:
+    """Return those of which an object of this study has ever been received, whatever became of it since.
+
+    The same SOP instance in another study does not count: it may be another caller's, and says nothing of this study.
+    """
     uids, here = list(sop_instance_uids), set[str]()
+    of_study = select(Image.sop_instance_uid).join(Study).where(Study.study_instance_uid == study_instance_uid)
     for start in range(0, len(uids), _AT_ONCE):
         part = uids[start : start + _AT_ONCE]
-        here.update(session.scalars(select(Image.sop_instance_uid).where(Image.sop_instance_uid.in_(part))))
+        here.update(session.scalars(of_study.where(Image.sop_instance_uid.in_(part))))
     return here

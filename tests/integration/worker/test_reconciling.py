@@ -124,6 +124,19 @@ def test_what_never_came_is_fetched(
 
 
 @ONE_DATABASE
+def test_the_same_sop_instance_in_another_study_is_not_here(
+    listening: Listening, archived: ApplicationEntity, database: Database, tmp_path: Path
+) -> None:
+    """Else a study that the PACS re-ordered, or whose UIDs another caller used, would be missed without a word."""
+    fill(archived, [film(0, "2.25.7")], tmp_path)
+    listening.push(film(0, "2.25.8"))
+    said = listening.reconciler(archived).reconcile([DAY], by="ada@host")
+    assert (said.here, said.fetched, said.is_whole) == (0, 1, True)
+    with database.read() as session:
+        assert set(session.scalars(select(Study.study_instance_uid))) == {"2.25.7", "2.25.8"}
+
+
+@ONE_DATABASE
 def test_what_was_purged_or_superseded_is_not_fetched_again(
     listening: Listening, archived: ApplicationEntity, database: Database, clock: Clock, tmp_path: Path
 ) -> None:

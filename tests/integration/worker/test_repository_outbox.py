@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime
 
+import pytest
 from sqlalchemy import select
 
 from tests.studies import MINUTE, NOW, POLICY, SECOND, STUDY, incoming, prepare, receive, result, rolled_back, say
@@ -152,6 +153,27 @@ def test_a_dead_letter_is_kept_and_can_be_sent_again(database: Database, champio
         assert retry_dead_deliveries(session, NOW, by="operator") == 1
     assert delivery(database).attempts == 0
     finish(database, take(database))
+
+
+@pytest.mark.parametrize("later", ["delivered", "waits", "elsewhere"])
+def test_a_dead_flag_is_not_sent_after_a_later_word(later: str, database: Database, champion: RegisteredModel) -> None:
+    """Sent again after the withdrawal that the destination has, a flag would raise the study once more."""
+    studies(database, STUDY)
+    say(database, champion, result(flagged=True), to=("pacs",))
+    work = take(database)
+    assert work is not None
+    with database.begin() as session:
+        refuse_delivery(session, work, "0xA900", NOW)
+    withdrawal = result(revision=2)
+    say(database, champion, withdrawal, stage=Stage.WITHDRAWN, to=("flags" if later == "elsewhere" else "pacs",))
+    if later != "waits":
+        finish(database, take(database))
+    with database.begin() as session:
+        put_back = retry_dead_deliveries(session, NOW, by="operator")
+    assert put_back == (0 if later == "delivered" else 1)
+    if later == "waits":
+        order = [finish(database, take(database)).result.flag for _ in range(2)]
+        assert order[1] == withdrawal
 
 
 def test_a_delivery_that_uses_up_its_attempts_becomes_a_dead_letter(

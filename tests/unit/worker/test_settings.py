@@ -127,6 +127,31 @@ def test_the_named_file_is_handed_to_child_processes(file: Path, monkeypatch: py
         ("[[destinations]]\nkind = 'pigeon'\nname = 'a'", "destinations.0"),
         ("[[destinations]]\nkind = 'folder'\nname = 'a b'\npath = '/x'", "destinations.0.folder.name"),
         ("[[destinations]]\nname = 'a'\npath = '/x'", "destinations.0"),
+        ("study_quiet_seconds = inf", "study_quiet_seconds"),
+        ("screen_within_minutes = 1e300", "screen_within_minutes"),
+        ("lease_seconds = inf", "lease_seconds"),
+        ("retry_seconds = inf", "retry_seconds"),
+        ("retry_max_seconds = 1e18", "retry_max_seconds"),
+        ("sweep_seconds = nan", "sweep_seconds"),
+        ("[listener]\nidle_seconds = inf", "listener.idle_seconds"),
+        ("[listener]\nassociation_seconds = inf", "listener.association_seconds"),
+        ("[listener]\nhost = ''", "listener.host"),
+        ("[listener]\nallowed_networks = ['10.0.0.1/8']", "listener.allowed_networks.0"),
+        ("[listener]\nallowed_networks = [10]", "listener.allowed_networks.0"),
+        ("[listener]\nmetrics_port = 65535\nprocesses = 2", "listener"),
+        ("[listener]\nmetrics_port = 11111\nprocesses = 2", "listener"),
+        ("[retention]\nraw_days = inf", "retention.raw_days"),
+        ("[retention]\nprepared_days = 1e6", "retention.prepared_days"),
+        ("[storage_commitment]\nenabled = true", "storage_commitment"),
+        ("[storage_commitment]\ncallers = [{ae_title='A', host='', port=1}]", "storage_commitment.callers.0.host"),
+        (
+            "[storage_commitment]\ncallers = [{ae_title='A', host='h', port=1}, {ae_title='A ', host='i', port=1}]",
+            "storage_commitment",
+        ),
+        ("[reconciliation]\nmodalities = []", "reconciliation.modalities"),
+        ("[reconciliation]\nmodalities = ['cr']", "reconciliation.modalities.0"),
+        ("[reconciliation]\nmodalities = ['CR', 'DX\\\\CR']", "reconciliation.modalities.1"),
+        ("[reconciliation]\ntimeout_seconds = inf", "reconciliation.timeout_seconds"),
     ],
 )
 def test_a_wrong_value_is_told_in_one_line_that_names_the_key(file: Path, text: str, told: str) -> None:
@@ -134,6 +159,13 @@ def test_a_wrong_value_is_told_in_one_line_that_names_the_key(file: Path, text: 
     message = refusal(file, text)
     assert f" {told}: " in message
     assert "\n" not in message
+
+
+def test_a_network_with_host_bits_is_told_as_an_operator_writes_it(file: Path) -> None:
+    """The line says what is wrong with which network, and nothing of the parser."""
+    message = refusal(file, "[listener]\nallowed_networks = ['10.0.0.0/8', '10.0.0.1/8']")
+    assert message.count("listener.allowed_networks") == 1
+    assert "10.0.0.1/8 has host bits set; write it like 10.0.0.0/8" in message
 
 
 def test_every_wrong_key_is_told_at_once(file: Path) -> None:
