@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
 from worker.queues import COMMIT, Queue
-from worker.repository.claims import exhausted, has_standing_work
+from worker.repository.claims import ClaimPolicy, exhausted, has_standing_work
 from worker.repository.commitments import bury_exhausted_commitments
 from worker.repository.outbox import bury_exhausted_deliveries
 from worker.repository.preparation import fail_exhausted_images
@@ -24,6 +24,7 @@ from worker.tables import Commitment, Delivery, Image, Score
 STUDIES_PER_SWEEP = 200
 
 Attempt = Callable[[Callable[[], bool]], bool]
+End = Callable[[Session, Sequence[int], datetime], None]  # of rows whose attempts are used up
 
 _log = structlog.get_logger()
 
@@ -43,37 +44,23 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Go once over everything that may stand still."""
-        self.attempt(self._give_up_exhausted)
+        for what, (table, end) in _ENDS.items():
+            self.attempt(partial(self._give_up, what, table, end))
         told = self._state(self._overdue, self.speaker.state_overdue)
         told += self._state(self._quiet, self.speaker.state_conclusion)
         if told:
             _log.info("swept", results=told)
         self.attempt(self._wake_standing)
 
-    def _give_up_exhausted(self) -> bool:
-        now, images, deliveries = self.service.now(), self.service.image_policy, self.service.delivery_policy
-        begin = self.service.database.begin
-        with begin() as session:  # a transaction each, so that each takes its studies in one order
-            unprepared = exhausted(session, Image, now=now, policy=images)
-            fail_exhausted_images(session, unprepared, now)
-        with begin() as session:
-            unscored = exhausted(session, Score, now=now, policy=images)
-            fail_frames(session, unscored, Reason.ATTEMPTS_EXHAUSTED, now)
-        with begin() as session:
-            undelivered = exhausted(session, Delivery, now=now, policy=deliveries)
-            bury_exhausted_deliveries(session, undelivered, now)
-        with begin() as session:
-            unreported = exhausted(session, Commitment, now=now, policy=deliveries)
-            bury_exhausted_commitments(session, unreported, now)
-        counts = {
-            "images": len(unprepared),
-            "frames": len(unscored),
-            "deliveries": len(undelivered),
-            "commitments": len(unreported),
-        }
-        if not any(counts.values()):
+    def _give_up(self, what: str, table: type[Claimable], end: End) -> bool:
+        now, policy = self.service.now(), self._policy(table)
+        with self.service.database.read() as session:  # most sweeps find nothing, and make no writer wait
+            ids = exhausted(session, table, now=now, policy=policy)
+        if not ids:
             return False
-        _log.error("gave-up", **counts)
+        with self.service.database.begin() as session:
+            end(session, ids, now)
+        _log.error("gave-up", **{what: len(ids)})
         return True
 
     def _quiet(self, session: Session, now: datetime) -> Sequence[int]:
@@ -106,8 +93,14 @@ class Sweeper:
         return bool(standing)
 
     def _stands(self, session: Session, table: type[Claimable], now: datetime) -> bool:
-        policy = self.service.delivery_policy if table in _REPORTS else self.service.image_policy
-        return has_standing_work(session, table, now=now, policy=policy)
+        return has_standing_work(session, table, now=now, policy=self._policy(table))
+
+    def _policy(self, table: type[Claimable]) -> ClaimPolicy:
+        return self.service.delivery_policy if table in _REPORTS else self.service.image_policy
+
+
+def _fail_exhausted_frames(session: Session, score_ids: Sequence[int], now: datetime) -> None:
+    fail_frames(session, score_ids, Reason.ATTEMPTS_EXHAUSTED, now)
 
 
 _WORK: dict[str, type[Claimable]] = {
@@ -115,5 +108,11 @@ _WORK: dict[str, type[Claimable]] = {
     Queue.SCORE: Score,
     Queue.DELIVER: Delivery,
     COMMIT: Commitment,
+}
+_ENDS: dict[str, tuple[type[Claimable], End]] = {
+    "images": (Image, fail_exhausted_images),
+    "frames": (Score, _fail_exhausted_frames),
+    "deliveries": (Delivery, bury_exhausted_deliveries),
+    "commitments": (Commitment, bury_exhausted_commitments),
 }
 _REPORTS = (Delivery, Commitment)  # what is sent to others, and so tried as often as deliveries are

@@ -27,6 +27,7 @@ _OPEN = text("concluded_revision < revision")
 _TO_PREPARE = text("state = 'received'")
 _TO_SCORE = text("scored_at IS NULL")
 _TO_DELIVER = text("state = 'pending'")
+_BEING_DELIVERED = text("state = 'pending' AND lease_until IS NOT NULL")
 _TO_REPORT = text("state = 'pending'")
 _KEPT = text("purged_at IS NULL")
 _CHAMPION = text("champion")
@@ -192,6 +193,7 @@ class Delivery(Claimable, Base):
     __table_args__ = (
         UniqueConstraint("result_id", "destination"),
         Index("ix_deliveries_work", _MOST_URGENT, "id", sqlite_where=_TO_DELIVER, postgresql_where=_TO_DELIVER),
+        Index("ix_deliveries_leased", "destination", sqlite_where=_BEING_DELIVERED, postgresql_where=_BEING_DELIVERED),
     )
 
 

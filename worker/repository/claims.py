@@ -138,7 +138,8 @@ def release(
     Returns:
         False if there is nothing left to do on it: somebody else was faster.
     """
-    row = session.scalars(select(table).where(table.id == row_id, is_work(table))).one_or_none()
+    mine = select(table).where(table.id == row_id, is_work(table)).with_for_update()
+    row = session.scalars(mine, execution_options={"populate_existing": True}).one_or_none()
     if row is None:
         return False
     row.lease_until = None

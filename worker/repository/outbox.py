@@ -94,12 +94,13 @@ def retry_delivery(
         down: whether the destination takes nothing at present, so that nothing else is tried for a while, either.
         counted: False if the fault is not the delivery's.
     """
+    # The destination before its deliveries, as `finish_delivery` takes them: else the two may wait for each other.
+    paused_until = note_outage(session, work.destination, now=now, policy=policy) if down else None
     before = session.get_one(Delivery, work.delivery_id).last_error
     row_id, trace = work.delivery_id, fault.traceback or None
     if not release(session, Delivery, row_id, fault.error, now=now, policy=policy, counted=counted, traceback=trace):
         return
     row = session.get_one(Delivery, row_id)
-    paused_until = note_outage(session, work.destination, now=now, policy=policy) if down else None
     if paused_until is not None:  # twice the pause: another one is tried first, in case that this one is the cause
         row.not_before = paused_until + (paused_until - now)
     if row.last_error != before:

@@ -123,11 +123,11 @@ def prepare_again(session: Session, score_ids: Sequence[int], *, now: datetime, 
     It counts as an attempt on the image, so that two hosts which disagree on the model cannot hand it over for ever.
     An image whose file retention took away cannot be prepared again: its frames fail.
     """
+    lock_studies(session, session.scalars(select(Score.image_id).where(Score.id.in_(score_ids)).distinct()).all())
     gone = select(Score.id).join(Image).where(Score.id.in_(score_ids), Image.purged_at.is_not(None))
     fail_frames(session, session.scalars(gone).all(), Reason.NOT_PREPARED, now, error=FILE_PURGED)
     kept = select(Score.image_id).join(Image).where(Score.id.in_(score_ids), Image.purged_at.is_(None))
     image_ids = session.scalars(kept.distinct()).all()
-    lock_studies(session, image_ids)
     session.execute(delete(Score).where(Score.image_id.in_(image_ids), Score.logit.is_(None)))
     for image in session.scalars(select(Image).where(Image.id.in_(image_ids), Image.state == ImageState.PREPARED)):
         image.state, image.not_before = ImageState.RECEIVED, now + policy.delay(image.attempts)

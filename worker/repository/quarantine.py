@@ -99,6 +99,7 @@ def _start_over(session: Session, image: Image) -> None:
     image.state, image.reason, image.warnings = ImageState.RECEIVED, None, []
     image.attempts, image.lease_until, image.not_before = 0, None, None
     image.last_error = image.traceback = None
+    image.withdrawn = False  # a reader's word was about the frames that had a score; what the others show may raise
     session.execute(delete(Score).where(Score.image_id == image.id, Score.logit.is_(None)))
     session.execute(delete(PreparedImage).where(PreparedImage.content_sha256 == image.content_sha256))  # may be damaged
 

@@ -29,6 +29,8 @@ def upgrade() -> None:
     op.create_index("ix_images_kept", "images", ["received_at"], sqlite_where=kept, postgresql_where=kept)
     op.create_index("ix_images_sop_instance", "images", ["sop_instance_uid"])
     op.create_index("ix_images_content", "images", ["content_sha256"])
+    leased = sa.text("state = 'pending' AND lease_until IS NOT NULL")
+    op.create_index("ix_deliveries_leased", "deliveries", ["destination"], sqlite_where=leased, postgresql_where=leased)
     op.create_table(
         "destination_outages",
         sa.Column("destination", sa.String(length=64), nullable=False),
@@ -132,6 +134,7 @@ def downgrade() -> None:
     op.drop_table("reconciliations")
     op.drop_table("commitments")
     op.drop_table("destination_outages")
+    op.drop_index("ix_deliveries_leased", "deliveries")
     op.drop_index("ix_images_content", "images")
     op.drop_index("ix_images_sop_instance", "images")
     op.drop_index("ix_images_kept", "images")
