@@ -114,7 +114,7 @@ def test_a_pacs_that_forwards_everything_gets_one_report_per_result(
     assert _reports(pacs) == study.expected()
 
     _push(pacs, key_objects({study.uid: (str(film.SOPInstanceUID),)}))
-    wait_until(lambda: study.is_said(2), "a result of the rejection, and its report back", seconds=60)
+    wait_until(lambda: study.is_said(2), "a result of the rejection, and its report back", seconds=120)
     history = study.history()
     assert (history.study.reason, history.images[0].rejection, len(history.results)) == (
         "rejected",

@@ -27,7 +27,7 @@ def test_what_was_asked_for_is_reported(start_service: StartService, killed: boo
         service.kill_everything()
         service.start()
     with listening(ear):
-        wait_until(lambda: bool(ear.reports), "the report", seconds=60)
+        wait_until(lambda: bool(ear.reports), "the report", seconds=120)
         wait_until(lambda: service.json("commitments")[0]["state"] == "delivered", "its acknowledgement noted")
     assert ear.outcomes[-1] == (1, [film.SOPInstanceUID], {})
     (request,) = service.json("commitments")

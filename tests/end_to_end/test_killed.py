@@ -51,7 +51,7 @@ def test_every_accepted_study_is_flagged_after_everything_was_killed(start_servi
     sender = Sender(service, list(films(STUDIES)))
     pushing = threading.Thread(target=sender.push)
     pushing.start()
-    wait_until(lambda: len(sender.accepted) >= KILL_AFTER, f"{KILL_AFTER} accepted studies", seconds=60)
+    wait_until(lambda: len(sender.accepted) >= KILL_AFTER, f"{KILL_AFTER} accepted studies", seconds=120)
     service.kill_everything()
     pushing.join()
     assert KILL_AFTER <= len(sender.accepted) < STUDIES

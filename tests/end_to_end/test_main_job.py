@@ -57,7 +57,7 @@ def test_real_chest_films_pushed_by_storescu_end_as_flags_and_valid_reports(
     toml = _destination("pacs", pacs.port, "PACS").replace("FLAGS", str(tmp_path / "data" / "flags"))
     service = start_service(toml=toml, study_quiet_seconds=3)
     storescu(service, *chest_films)
-    wait_until(lambda: len(service.concluded()) == 3, "three concluded studies", seconds=60)
+    wait_until(lambda: len(service.concluded()) == 3, "three concluded studies", seconds=120)
     wait_until(lambda: not service.json("deliveries"), "an empty outbox", seconds=30)
 
     assert {flag["status"] for flag in service.concluded().values()} == {"SCREENED"}
@@ -90,7 +90,7 @@ def test_what_is_no_chest_film_is_unscreened_with_its_reason(start_service: Star
     names = ["RG2_JPLL", "CT1_J2KR", "MR1_JLSL", "VL1_RLE"]
     service = start_service()
     storescu(service, *(other / f"dicom-test-files__{name}.dcm" for name in names))
-    wait_until(lambda: len(service.concluded()) == 4, "four concluded studies", seconds=60)
+    wait_until(lambda: len(service.concluded()) == 4, "four concluded studies", seconds=120)
 
     entries = service.json("worklist")
     assert {(entry["status"], entry["priority"]) for entry in entries} == {("UNSCREENED", None)}
@@ -108,7 +108,7 @@ def test_our_own_report_coming_back_opens_no_study(
     """A PACS that forwards our report back to us is answered, and nothing is said of it again."""
     service = start_service()
     storescu(service, chest_films[0])
-    wait_until(lambda: len(service.concluded()) == 1, "a concluded study", seconds=60)
+    wait_until(lambda: len(service.concluded()) == 1, "a concluded study", seconds=120)
     before = service.json("worklist")
     flags = len(service.flags())
     program = require_program("storescu", "dcmtk")
@@ -130,12 +130,12 @@ def test_an_unreachable_pacs_gets_its_report_when_it_is_back(
     toml = _destination("pacs", port, "PACS").replace("FLAGS", str(tmp_path / "data" / "flags"))
     service = start_service(toml=toml, retry_max_seconds=2)
     storescu(service, chest_films[0])
-    wait_until(lambda: len(service.concluded()) == 1, "the flag in the folder", seconds=60)
+    wait_until(lambda: len(service.concluded()) == 1, "the flag in the folder", seconds=120)
     waiting = service.json("deliveries")
     assert {(row["destination"], row["state"]) for row in waiting} == {("pacs", "pending")}
 
     pacs = storescp(ae_title="PACS", port=port)
-    wait_until(lambda: not service.json("deliveries"), "an empty outbox", seconds=60)
+    wait_until(lambda: not service.json("deliveries"), "an empty outbox", seconds=120)
     assert len(pacs.files()) == len(waiting)
 
 

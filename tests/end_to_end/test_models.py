@@ -43,7 +43,7 @@ def screened(service: RunningService, seed: int) -> tuple[str, list[float]]:
     pushed = film(seed)
     assert store(service.listener, [pushed], calling_ae_title="PACS", timeout_seconds=10) == [0]
     uid = str(pushed.StudyInstanceUID)
-    wait_until(lambda: uid in service.concluded(), "a concluded study", seconds=60)
+    wait_until(lambda: uid in service.concluded(), "a concluded study", seconds=120)
     flag = service.concluded()[uid]
     return flag["model"]["version"], [image["threshold_logit"] for image in flag["images"]]
 
@@ -95,11 +95,11 @@ def test_a_running_service_changes_its_model_and_goes_back(
     assert "compare with the model in service" in refused.stderr
 
     with Stream(service) as stream:
-        wait_until(lambda: len(stream.accepted) > 2, "some studies", seconds=60)
+        wait_until(lambda: len(stream.accepted) > 2, "some studies", seconds=120)
         promoted = service.run("models", "promote", str(directory))
         assert promoted.returncode == 0, promoted.stderr
         told = {SHIPPED.version, card.version}
-        wait_until(lambda: {f["model"]["version"] for f in service.flags()} == told, "both models", seconds=60)
+        wait_until(lambda: {f["model"]["version"] for f in service.flags()} == told, "both models", seconds=120)
     assert screened(service, 2) == (card.version, [NEW])
 
     assert service.run("models", "rollback").returncode == 2

@@ -12,7 +12,7 @@ from tests.end_to_end.conftest import StartService
 from tests.servers.orthanc import StartOrthanc
 from tests.servers.ports import LOOPBACK, free_port, wait_until
 
-_WAKE = 'from worker.celery import app; app.send_task("worker.reconcile", queue="deliver", ignore_result=True)'
+_WAKE = 'from worker.celery import app; app.send_task("worker.reconcile", queue="prepare", ignore_result=True)'
 
 
 def test_what_never_came_is_fetched_and_screened(
@@ -39,7 +39,7 @@ def test_what_never_came_is_fetched_and_screened(
     # Beat does the same every minute.
     environment = {**os.environ, "CXR_CONFIG": str(tmp_path / "settings.toml")}
     subprocess.run([sys.executable, "-c", _WAKE], check=True, env=environment, timeout=60)
-    wait_until(lambda: len(service.concluded()) == 5, f"five concluded studies, see {service.log}", seconds=60)
+    wait_until(lambda: len(service.concluded()) == 5, f"five concluded studies, see {service.log}", seconds=120)
     assert {flag["status"] for flag in service.concluded().values()} == {"SCREENED"}
     fetched = service.json("study", "2.25.104")
     assert {image["calling_ae_title"] for image in fetched["images"]} == {pacs.ae_title}

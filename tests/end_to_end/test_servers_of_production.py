@@ -13,7 +13,7 @@ def test_a_pushed_film_is_flagged_over_postgresql_and_redis(
     service = start_service(database_url=postgres_url, broker_url=redis_url)
     film = phantom_dataset(1, kind="CR", rows=256, columns=256)
     assert store(service.listener, [film], calling_ae_title="PACS", timeout_seconds=10) == [0]
-    wait_until(lambda: len(service.concluded()) == 1, "a concluded study", seconds=60)
+    wait_until(lambda: len(service.concluded()) == 1, "a concluded study", seconds=120)
     assert service.concluded()[str(film.StudyInstanceUID)]["status"] == "SCREENED"
     assert not (service.folder / "data" / "broker").exists()
     assert not list((service.folder / "data").glob("*.sqlite"))

@@ -100,7 +100,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             service.start()
             answers = "".join(_push(service, path) for path in _objects(films).values())
             accepted = answers.count("Received Store Response (Success)")
-            wait_until(lambda: _is_done(service, accepted), "the end of all work", seconds=60, every=0.2)
+            wait_until(lambda: _is_done(service, accepted), "the end of all work", seconds=120, every=0.2)
             yield Run(service, broker, {"storescu": answers, **_commands(service, films), "metrics": _metrics(metrics)})
             service.stop()
     finally:

@@ -41,7 +41,7 @@ def test_a_flag_is_withdrawn_by_command_and_shown(
     assert str(flags(database)[-1]["result_uid"]) in done.stdout
     assert the_study(database).priority is None
     shown = run("study", STUDY).stdout
-    assert "flag-withdrawn" in shown
+    assert "flag withdrawn by Dr. Roe" in shown
     assert "skin fold" in shown
     assert "Dr. Roe" in shown
     again = run("withdraw", STUDY, "--reason", "skin fold")

@@ -4,15 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker import celery
 from worker.queues import Queue
+from worker.schedule import schedule as schedule_of
 from worker.settings import Settings
 from worker.tasks import prepare
 
 
 def test_beat_asks_for_the_purge_every_hour() -> None:
     """On the queue whose workers see the spool, however often beat is restarted; the task is known there."""
-    entry = celery._schedule(Settings())["purge"]
+    entry = schedule_of(Settings())["purge"]
     schedule = entry["schedule"]
     schedule.nowfun = lambda: datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
     assert schedule.remaining_estimate(datetime(2026, 11, 20, 10, 0, tzinfo=UTC)) == timedelta(minutes=17)
