@@ -6,6 +6,7 @@ import pytest
 
 from worker import celery
 from worker.queues import RECONCILE, Queue, task_name
+from worker.schedule import schedule
 from worker.sections import PeerSettings, ReconciliationSettings
 from worker.settings import Settings
 
@@ -13,15 +14,15 @@ PACS = PeerSettings(ae_title="PACS", host="127.0.0.1", port=104)
 
 
 def test_beat_asks_only_where_a_pacs_is_set() -> None:
-    """Often, on the deliver queue, and not for later: the task itself looks whether it is night."""
-    assert RECONCILE not in celery._schedule(Settings())
-    entry = celery._schedule(Settings(reconciliation=ReconciliationSettings(pacs=PACS)))[RECONCILE]
+    """Often, on the queue whose workers see the spool, and not for later: the task itself looks whether it is night."""
+    assert RECONCILE not in schedule(Settings())
+    entry = schedule(Settings(reconciliation=ReconciliationSettings(pacs=PACS)))[RECONCILE]
     assert entry["task"] == task_name(RECONCILE)
-    assert entry["options"]["queue"] == Queue.DELIVER
+    assert entry["options"]["queue"] == Queue.PREPARE
     assert entry["options"]["expires"] <= entry["schedule"] <= 60
 
 
-def test_a_worker_of_the_deliver_queue_knows_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_of_the_prepare_queue_knows_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker without the task would throw every wake-up away; the other queues' workers need not know it."""
     imported: list[str] = []
     monkeypatch.setattr(celery, "import_module", imported.append)
@@ -31,4 +32,4 @@ def test_a_worker_of_the_deliver_queue_knows_the_task(monkeypatch: pytest.Monkey
         )
         celery._import_consumed_tasks(consumer)
     assert imported.count("worker.tasks.reconcile") == 1
-    assert imported.index("worker.tasks.reconcile") == imported.index("worker.tasks.deliver") + 1
+    assert imported.index("worker.tasks.reconcile") < imported.index("worker.tasks.score")
