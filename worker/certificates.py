@@ -1,14 +1,16 @@
 """The files of DICOM TLS, looked at before anything is started with them."""
 
+from collections.abc import Iterator
+
 from dicom_io.errors import TlsFilesError
 from dicom_io.tls import client_context, server_context
 from worker.errors import ConfigurationError
-from worker.sections import DicomDestination
+from worker.sections import DicomDestination, PeerSettings
 from worker.settings import Settings
 
 
 def require_certificates(settings: Settings) -> None:
-    """Try the files of the listener and of every destination.
+    """Try the files of the listener and of every peer that is called.
 
     Raises:
         ConfigurationError: if one of them cannot be used; names the section, the file and what is wrong with it.
@@ -17,9 +19,18 @@ def require_certificates(settings: Settings) -> None:
     try:
         if settings.listener.tls is not None:
             server_context(settings.listener.tls.security)
-        for destination in settings.effective_destinations:
-            section = f"destination {destination.name}, tls"
-            if isinstance(destination, DicomDestination) and destination.tls is not None:
-                client_context(destination.tls.security)
+        for section, peer in _peers(settings):
+            if peer.tls is not None:
+                client_context(peer.tls.security)
     except TlsFilesError as error:
         raise ConfigurationError(f"{section}: {error}") from error
+
+
+def _peers(settings: Settings) -> Iterator[tuple[str, PeerSettings]]:
+    for destination in settings.effective_destinations:
+        if isinstance(destination, DicomDestination):
+            yield f"destination {destination.name}, tls", destination
+    for caller in settings.storage_commitment.callers:
+        yield f"storage_commitment, caller {caller.ae_title}, tls", caller
+    if settings.reconciliation.pacs is not None:
+        yield "reconciliation.pacs.tls", settings.reconciliation.pacs

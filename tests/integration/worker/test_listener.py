@@ -33,7 +33,14 @@ from worker.db import Database
 from worker.doctor import Doctor
 from worker.errors import ConfigurationError
 from worker.schema import migrate
-from worker.sections import DicomDestination, ListenerSettings, TlsSettings
+from worker.sections import (
+    DicomDestination,
+    ListenerSettings,
+    PeerSettings,
+    ReconciliationSettings,
+    StorageCommitmentSettings,
+    TlsSettings,
+)
 from worker.service import Service
 from worker.settings import Settings
 
@@ -177,6 +184,17 @@ def test_a_wrong_file_of_a_destination_is_named_with_it(own: TransportSecurity) 
         require_certificates(Settings(destinations=(pacs,)))
 
 
+def test_a_wrong_file_of_any_peer_is_named_with_it(own: TransportSecurity) -> None:
+    """Before the first commitment is to be reported, or the first night begins."""
+    tls = TlsSettings(certificate=own.certificate, key=own.certificate.with_suffix(".gone"))
+    peer = PeerSettings(ae_title="PACS", host="pacs", port=104, tls=tls)
+    gone = r"\.gone: No such file or directory"
+    with pytest.raises(ConfigurationError, match=f"storage_commitment, caller PACS, tls: .*{gone}"):
+        require_certificates(Settings(storage_commitment=StorageCommitmentSettings(callers=(peer,))))
+    with pytest.raises(ConfigurationError, match=rf"reconciliation\.pacs\.tls: .*{gone}"):
+        require_certificates(Settings(reconciliation=ReconciliationSettings(pacs=peer)))
+
+
 def test_the_doctor_reaches_listener_and_destinations_by_tls(own: TransportSecurity, tmp_path: Path) -> None:
     """The listener by its own certificate, whatever host that names; a destination by its host and its authority."""
     tls = TlsSettings(certificate=own.certificate, key=own.key, authorities=own.authorities)
@@ -190,5 +208,5 @@ def test_the_doctor_reaches_listener_and_destinations_by_tls(own: TransportSecur
         doctor = Doctor(Service(settings, database, lambda _queue: None))
         assert doctor._listener() == f"CXRTRIAGE answers on 127.0.0.1:{inside.port}"
         with pytest.raises(PeerUnreachableError, match="IP address mismatch"):
-            doctor._echo(pacs.peer)
+            doctor._echo(pacs.entity)
         database.dispose()
