@@ -1,6 +1,7 @@
 """The files of DICOM TLS, looked at before anything is started with them."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from dicom_io.errors import TlsFilesError
 from dicom_io.tls import client_context, server_context
@@ -15,13 +16,19 @@ def require_certificates(settings: Settings) -> None:
     Raises:
         ConfigurationError: if one of them cannot be used; names the section, the file and what is wrong with it.
     """
-    section = "listener.tls"
-    try:
-        if settings.listener.tls is not None:
+    if settings.listener.tls is not None:
+        with _named("listener.tls"):
             server_context(settings.listener.tls.security)
-        for section, peer in _peers(settings):
-            if peer.tls is not None:
+    for section, peer in _peers(settings):
+        if peer.tls is not None:
+            with _named(section):
                 client_context(peer.tls.security)
+
+
+@contextmanager
+def _named(section: str) -> Iterator[None]:
+    try:
+        yield
     except TlsFilesError as error:
         raise ConfigurationError(f"{section}: {error}") from error
 
