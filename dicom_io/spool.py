@@ -12,6 +12,8 @@ from pathlib import Path
 from dicom_io.durability import sync
 from dicom_io.errors import SpoolError
 
+_COMPARED_BYTES = 1 << 20
+
 
 class Spool:
     """A folder of content-addressed files.
@@ -30,11 +32,11 @@ class Spool:
         return self.root / content_sha256[:2] / f"{content_sha256}.dcm"
 
     def store(self, content_sha256: str, parts: Sequence[bytes | memoryview]) -> Path:
-        """Make an object durable; does nothing if it is there.
+        """Make an object durable; does nothing if it is there, whole. A damaged file is written anew.
 
         Args:
             content_sha256: 64 hex digits.
-            parts: the file's bytes in pieces, so that a large data set is not copied.
+            parts: the file's bytes in pieces, so that a large data set is not copied; the last one is the data set.
 
         Returns:
             The path; the file is whole and on the disk.
@@ -45,7 +47,7 @@ class Spool:
         path = self.path(content_sha256)
         try:
             self._make_folder(path.parent)
-            if not _touch(path):
+            if not (_touch(path) and _ends_with(path, parts[-1])):
                 self.require_space(sum(len(part) for part in parts))
                 _write(path, parts)
             sync(path.parent)  # also for a file that another process has renamed just now
@@ -97,6 +99,21 @@ def _touch(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def _ends_with(path: Path, data_set: bytes | memoryview) -> bool:
+    """Tell whether a file still holds what its name says; who sends again may do so because ours is damaged."""
+    expected, position = memoryview(data_set), 0
+    try:
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - len(expected), 0))
+            while read := file.read(_COMPARED_BYTES):
+                if read != expected[position : position + len(read)]:
+                    return False
+                position += len(read)
+    except FileNotFoundError:  # taken away just now
+        return False
+    return position == len(expected)
 
 
 def _write(path: Path, parts: Sequence[bytes | memoryview]) -> None:

@@ -25,9 +25,10 @@ _FIRST_BYTES = 1 << 20
 _DROPPED_BYTES = 1 << 16
 _HEAD = struct.Struct(">BBL")
 _ITEM_HEAD = struct.Struct(">LB")
-_P_DATA_TF = 0x04
+_A_ASSOCIATE_RQ, _P_DATA_TF = 0x01, 0x04
+_AE_TITLES = slice(4, 36)  # called and calling (PS3.8 9.3.2); some fill them up with NUL, pynetdicom takes spaces only
 # What an acceptor may be sent (PS3.8 9.3.1): A-ASSOCIATE-RQ, P-DATA-TF, A-RELEASE-RQ, A-ABORT.
-_BEFORE_ASSOCIATION = (0x01, 0x07)
+_BEFORE_ASSOCIATION = (_A_ASSOCIATE_RQ, 0x07)
 _IN_ASSOCIATION = (_P_DATA_TF, 0x05, 0x07)
 
 TurnAway = Callable[[Reason, str | None], None]
@@ -237,6 +238,8 @@ class GuardedProvider(DULServiceProvider):  # type: ignore[misc]  # pynetdicom h
 
     def _take_pdu(self, kind: int, length: int) -> None:
         body = self._receive(length)
+        if kind == _A_ASSOCIATE_RQ:
+            body[_AE_TITLES] = body[_AE_TITLES].replace(b"\0", b" ")
         if kind == _P_DATA_TF:
             self._recv_pdu.put(ReceivedPData(body))
             self.event_queue.put("Evt10")

@@ -1,6 +1,7 @@
 """The files of DICOM TLS, looked at before anything is started with them."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from dicom_io.errors import TlsFilesError
 from dicom_io.tls import client_context, server_context
@@ -15,22 +16,28 @@ def require_certificates(settings: Settings) -> None:
     Raises:
         ConfigurationError: if one of them cannot be used; names the section, the file and what is wrong with it.
     """
-    section = "listener.tls"
-    try:
-        if settings.listener.tls is not None:
+    if settings.listener.tls is not None:
+        with _named("listener.tls"):
             server_context(settings.listener.tls.security)
-        for section, peer in _called(settings):  # noqa: B007 - the error names the section
-            if peer.tls is not None:
+    for section, peer in _peers(settings):
+        if peer.tls is not None:
+            with _named(section):
                 client_context(peer.tls.security)
+
+
+@contextmanager
+def _named(section: str) -> Iterator[None]:
+    try:
+        yield
     except TlsFilesError as error:
         raise ConfigurationError(f"{section}: {error}") from error
 
 
-def _called(settings: Settings) -> Iterator[tuple[str, PeerSettings]]:
+def _peers(settings: Settings) -> Iterator[tuple[str, PeerSettings]]:
     for destination in settings.effective_destinations:
         if isinstance(destination, DicomDestination):
             yield f"destination {destination.name}, tls", destination
     for caller in settings.storage_commitment.callers:
-        yield f"storage_commitment.callers {caller.ae_title}, tls", caller
+        yield f"storage_commitment, caller {caller.ae_title}, tls", caller
     if settings.reconciliation.pacs is not None:
         yield "reconciliation.pacs.tls", settings.reconciliation.pacs

@@ -8,6 +8,9 @@ from worker.queues import PURGE, RECONCILE, SWEEP, TRAIN, queue_of, task_name
 from worker.settings import Settings
 
 RECONCILE_SECONDS = 60
+# By beat's clock, while the worker that takes the message judges by its own: on two hosts whose clocks are some seconds
+# apart every sweep would be thrown away, and no study concluded.
+SWEEP_WITHIN_SECONDS = 300
 PURGE_WITHIN_SECONDS = 1800
 TRAIN_WITHIN_SECONDS = 3600  # else it starts in the middle of a working day
 
@@ -15,7 +18,7 @@ TRAIN_WITHIN_SECONDS = 3600  # else it starts in the middle of a working day
 def schedule(settings: Settings) -> dict[str, Any]:
     """Return Celery's `beat_schedule`; a message that nobody took in time expires."""
     entries = {
-        SWEEP: _entry(SWEEP, settings.sweep_seconds, 10 * settings.sweep_seconds),
+        SWEEP: _entry(SWEEP, settings.sweep_seconds, max(10 * settings.sweep_seconds, SWEEP_WITHIN_SECONDS)),
         # At a time of day, since beat forgets at a restart when it sent what.
         PURGE: _entry(PURGE, crontab(minute="17"), PURGE_WITHIN_SECONDS),
     }

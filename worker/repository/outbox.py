@@ -134,7 +134,7 @@ def retry_dead_deliveries(session: Session, now: datetime, *, by: str, destinati
         How many.
     """
     of_destination = () if destination is None else (Delivery.destination == destination,)
-    which = (Delivery.state == DeliveryState.DEAD, ~_is_overtaken(), *of_destination)
+    which = (Delivery.state == DeliveryState.DEAD, ~is_overtaken(), *of_destination)
     values = {"state": DeliveryState.PENDING, "attempts": 0, "not_before": None, "lease_until": None}
     named = session.execute(_named().where(*which).order_by(Delivery.id)).all()
     put_back = set(session.scalars(update(Delivery).where(*which).values(**values).returning(Delivery.id)))
@@ -145,7 +145,8 @@ def retry_dead_deliveries(session: Session, now: datetime, *, by: str, destinati
     return len(put_back)
 
 
-def _is_overtaken() -> ColumnElement[bool]:
+def is_overtaken() -> ColumnElement[bool]:
+    """Return the condition of a delivery whose destination has a later result of the same study."""
     later, said, saying = aliased(Delivery), aliased(Result), aliased(Result)
     return exists().where(
         later.destination == Delivery.destination,

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 from dicom_io.reasons import Reason
 from worker.domain import WORKING_STATES, DeliveryState, ImageState
 from worker.repository.audit import record
+from worker.repository.outbox import is_overtaken
 from worker.repository.results import lock_studies
 from worker.tables import Delivery, Image, PreparedImage, Result, Score, Study
 
@@ -117,7 +118,8 @@ def _is_concluded() -> ColumnElement[bool]:
 
 def _is_undelivered() -> ColumnElement[bool]:
     of_study = (Delivery.result_id == Result.id, Result.study_id == Image.study_id)
-    return exists().where(*of_study, Delivery.state != DeliveryState.DELIVERED)
+    superfluous = and_(Delivery.state == DeliveryState.DEAD, is_overtaken())  # it is never sent again
+    return exists().where(*of_study, Delivery.state != DeliveryState.DELIVERED, ~superfluous)
 
 
 def _is_released(now: datetime) -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""The reconciliation that beat sends through the deliver queue."""
+"""The reconciliation that beat sends through the prepare queue."""
 
 from functools import cache
 

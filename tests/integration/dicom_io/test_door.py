@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from dicom_io import connections, upper_layer
 from dicom_io.access import Access, Limits, Reason
-from tests.servers.door import dcmtk, door
-from tests.servers.rude import ACCEPT, RELEASE_RP, RELEASE_RQ, association_request, rude_peer
+from tests.servers.door import dcmtk, door, film
+from tests.servers.rude import ACCEPT, RELEASE_RP, RELEASE_RQ, association_request, rude_peer, store_message
 
 # A-ASSOCIATE-RJ (PS3.8 9.3.4): reserved, result, source, reason.
 LOCAL_LIMIT = b"\x00\x02\x03\x02"
@@ -34,6 +34,20 @@ def test_a_wrong_title_is_rejected_for_good(caller: str, called: str, answer: st
     assert inside.reasons == {reason: 1}
     (line,) = [line for line in lines if line["event"] == "association-refused"]
     assert (line["reason"], line["calling_ae_title"], line["address"]) == (reason, caller, "127.0.0.1")
+
+
+def test_titles_filled_up_with_nul_are_the_same_titles() -> None:
+    """Senders in C forget the spaces; they would be turned away for good, whatever the settings say."""
+    request = association_request("PACS1", "CXRTRIAGE").replace(b"PACS1" + b" " * 11, b"PACS1" + b"\0" * 11)
+    request = request.replace(b"CXRTRIAGE" + b" " * 7, b"CXRTRIAGE" + b"\0" * 7)
+    with door(access=Access(callers=["PACS1"], called="CXRTRIAGE")) as inside, rude_peer(inside.port) as peer:
+        peer.send(request)
+        assert peer.receive()[0] == ACCEPT
+        peer.send(store_message(film()))
+        assert peer.status() == 0
+        peer.send(RELEASE_RQ)
+        assert peer.receive()[0] == RELEASE_RP
+    assert [received.calling_ae_title for received in inside.received] == ["PACS1"]
 
 
 def test_an_address_outside_the_networks_is_closed_before_it_is_read() -> None:

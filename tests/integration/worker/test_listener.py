@@ -33,7 +33,14 @@ from worker.db import Database
 from worker.doctor import Doctor
 from worker.errors import ConfigurationError
 from worker.schema import migrate
-from worker.sections import DicomDestination, ListenerSettings, PeerSettings, TlsSettings
+from worker.sections import (
+    DicomDestination,
+    ListenerSettings,
+    PeerSettings,
+    ReconciliationSettings,
+    StorageCommitmentSettings,
+    TlsSettings,
+)
 from worker.service import Service
 from worker.settings import Settings
 
@@ -177,20 +184,15 @@ def test_a_wrong_file_of_a_destination_is_named_with_it(own: TransportSecurity) 
         require_certificates(Settings(destinations=(pacs,)))
 
 
-@pytest.mark.parametrize(
-    ("called", "section"),
-    [
-        (lambda peer: Settings(storage_commitment={"callers": [peer]}), "storage_commitment.callers PACS, tls"),
-        (lambda peer: Settings(reconciliation={"pacs": peer}), "reconciliation.pacs.tls"),
-    ],
-)
-def test_a_wrong_file_of_a_peer_that_is_called_is_named_with_it(
-    own: TransportSecurity, called: Callable[[PeerSettings], Settings], section: str
-) -> None:
-    """Before the first report or query is due: who waits for one must not learn it from a log at night."""
-    tls = TlsSettings(certificate=own.certificate, key=own.key.with_suffix(".gone"))
-    with pytest.raises(ConfigurationError, match=rf"{section}: .*\.gone: No such file"):
-        require_certificates(called(PeerSettings(ae_title="PACS", host="pacs", port=104, tls=tls)))
+def test_a_wrong_file_of_any_peer_is_named_with_it(own: TransportSecurity) -> None:
+    """Before the first commitment is to be reported, or the first night begins."""
+    tls = TlsSettings(certificate=own.certificate, key=own.certificate.with_suffix(".gone"))
+    peer = PeerSettings(ae_title="PACS", host="pacs", port=104, tls=tls)
+    gone = r"\.gone: No such file or directory"
+    with pytest.raises(ConfigurationError, match=f"storage_commitment, caller PACS, tls: .*{gone}"):
+        require_certificates(Settings(storage_commitment=StorageCommitmentSettings(callers=(peer,))))
+    with pytest.raises(ConfigurationError, match=rf"reconciliation\.pacs\.tls: .*{gone}"):
+        require_certificates(Settings(reconciliation=ReconciliationSettings(pacs=peer)))
 
 
 def test_the_doctor_reaches_listener_and_destinations_by_tls(own: TransportSecurity, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 from structlog.testing import capture_logs
 
 from dicom_io.reasons import Reason
@@ -16,12 +16,14 @@ from tests.studies import (
     incoming,
     prepare,
     receive,
+    result,
+    say,
     score_everything,
     sha256,
 )
 from worker import purging
 from worker.db import Database
-from worker.domain import DeliveryState, ImageState
+from worker.domain import DeliveryState, ImageState, Stage
 from worker.errors import ConfigurationError
 from worker.purging import Purged, Purger
 from worker.repository.model_versions import RegisteredModel
@@ -126,6 +128,29 @@ def test_what_may_be_needed_stays_whatever_its_age(
     forecast = purger.forecast()
     assert forecast.files == 0
     assert forecast.kept[reason] >= 1
+
+
+def deliver_newest(database: Database) -> None:
+    """Let the destination of what was said last take it."""
+    with database.begin() as session:
+        newest = session.scalars(select(func.max(Delivery.id))).one()
+        session.execute(update(Delivery).where(Delivery.id == newest).values(state=DeliveryState.DELIVERED))
+
+
+def test_a_dead_letter_keeps_a_film_until_a_later_word_is_delivered(
+    database: Database, champion: RegisteredModel, purger: Purger
+) -> None:
+    """It is never sent again then. A later word to another destination, or one that still waits, is none."""
+    file = done(database, champion, purger)
+    dead_letter(database)
+    assert say(database, champion, result(), stage=Stage.OVERDUE, to=("pacs",))
+    deliver_newest(database)
+    assert purger.purge() == Purged()
+    assert say(database, champion, result(), stage=Stage.WITHDRAWN)
+    assert purger.purge() == Purged()
+    deliver_newest(database)
+    assert purger.purge().files == 1
+    assert not file.exists()
 
 
 @pytest.mark.parametrize("state", [ImageState.SCORED, ImageState.OUT_OF_SCOPE])

@@ -123,6 +123,15 @@ def test_an_object_that_is_there_is_not_written_again(spool: Spool, monkeypatch:
     assert path.stat().st_mtime > before.st_mtime
 
 
+@pytest.mark.parametrize("damage", [b"", CONTENT[:3], CONTENT[:-1], CONTENT[:-1] + b"?", CONTENT + b"?"])
+def test_a_damaged_file_is_written_anew(spool: Spool, damage: bytes) -> None:
+    """Who sends again because ours cannot be read must not be answered with success for the damaged one."""
+    path = spool.store(HASH, PARTS)
+    path.write_bytes(damage)
+    assert spool.store(HASH, PARTS).read_bytes() == CONTENT
+    assert files(spool) == [path]
+
+
 def test_the_disk_is_asked_for_all_of_it_before_the_first_byte(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk on which the object does not fit is not written to, and nothing of it stays."""
 

@@ -32,5 +32,4 @@ def test_a_worker_of_the_prepare_queue_knows_the_task(monkeypatch: pytest.Monkey
         )
         celery._import_consumed_tasks(consumer)
     assert imported.count("worker.tasks.reconcile") == 1
-    assert imported.index("worker.tasks.prepare") < imported.index("worker.tasks.reconcile")
     assert imported.index("worker.tasks.reconcile") < imported.index("worker.tasks.score")
