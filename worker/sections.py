@@ -16,6 +16,9 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
+MOST_DAYS = 36_500  # a century; the calendar does not go back for ever
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,7 +32,7 @@ class TlsSettings(_Section):
         default=None,
         description=(
             "PEM file of the authorities that a peer's certificate must come from; empty: the listener takes every "
-            "caller, a destination is checked against the operating system's authorities."
+            "caller, a peer that is called is checked against the operating system's authorities."
         ),
     )
 
@@ -157,12 +160,22 @@ class StorageCommitmentSettings(_Section):
         default=(), description="Who may ask, and where each is called back with the report."
     )
 
+    @model_validator(mode="after")
+    def _somebody_may_ask(self) -> Self:
+        if self.enabled and not self.callers:
+            raise ValueError("enabled needs callers, too: only they may ask")
+        return self
+
 
 class RetentionSettings(_Section):
     """How long what was received is kept; nothing is purged that is not screened and delivered."""
 
-    raw_days: float = Field(default=14, gt=0, description="Days that received objects are kept in the spool.")
-    prepared_days: float = Field(default=400, gt=0, description="Days that prepared images are kept for re-screening.")
+    raw_days: float = Field(
+        default=14, gt=0, le=MOST_DAYS, description="Days that received objects are kept in the spool."
+    )
+    prepared_days: float = Field(
+        default=400, gt=0, le=MOST_DAYS, description="Days that prepared images are kept for re-screening."
+    )
 
 
 class ReconciliationSettings(_Section):
@@ -175,7 +188,9 @@ class ReconciliationSettings(_Section):
         description="Time of day in UTC in which the nightly run may ask and fetch.",
     )
     days: int = Field(default=1, ge=1, le=31, description="How many days back the nightly run looks, today included.")
-    modalities: tuple[str, ...] = Field(default=("CR", "DX"), description="Modalities in Study that are looked for.")
+    modalities: tuple[str, ...] = Field(
+        default=("CR", "DX"), min_length=1, description="Modalities in Study that are looked for."
+    )
     fetch_by: Literal["move", "get"] = Field(default="move", description="C-MOVE to the listener, or C-GET.")
     at_a_time: int = Field(default=2, ge=1, le=16, description="Studies that are fetched at the same time, at most.")
     timeout_seconds: float = Field(default=60, gt=0, description="Longest wait for each answer of the PACS.")

@@ -13,6 +13,7 @@ from pydicom import Dataset, dcmread, uid
 from pynetdicom import AE, Association
 from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import ModalityWorklistInformationFind
+from structlog.testing import capture_logs
 
 from dicom_io.access import Access
 from dicom_io.errors import DicomIoError, OutOfResourcesError, SpoolError, UnsupportedObjectError
@@ -261,6 +262,17 @@ def test_a_fault_is_never_answered_with_success(
         assert client.send_c_store(phantom()).Status == status
         receiver.fault = None
         assert client.send_c_store(phantom()).Status == 0x0000
+
+
+def test_a_bug_is_told_by_its_place_and_not_by_its_words(scp: StorageSCP, receiver: Receiver) -> None:
+    """What a library says may quote a patient's name; the log says where it happened."""
+    receiver.fault = ValueError("no such date: Doe^Jane")
+    with capture_logs() as logs:
+        assert status_of(scp, phantom()) == 0xA700
+    (refused,) = [line for line in logs if line["event"] == "store-refused"]
+    assert refused["error"] == "ValueError"
+    assert "scp.py" in refused["traceback"]
+    assert "Doe" not in str(logs)
 
 
 def test_storescu_fails_when_the_film_is_refused(scp: StorageSCP, receiver: Receiver, film: Path) -> None:

@@ -127,6 +127,10 @@ def test_the_named_file_is_handed_to_child_processes(file: Path, monkeypatch: py
         ("[[destinations]]\nkind = 'pigeon'\nname = 'a'", "destinations.0"),
         ("[[destinations]]\nkind = 'folder'\nname = 'a b'\npath = '/x'", "destinations.0.folder.name"),
         ("[[destinations]]\nname = 'a'\npath = '/x'", "destinations.0"),
+        ("[storage_commitment]\nenabled = true", "storage_commitment"),
+        ("[reconciliation]\nmodalities = []", "reconciliation.modalities"),
+        ("[retention]\nraw_days = 1e6", "retention.raw_days"),
+        ("[retention]\nprepared_days = 1e6", "retention.prepared_days"),
     ],
 )
 def test_a_wrong_value_is_told_in_one_line_that_names_the_key(file: Path, text: str, told: str) -> None:
