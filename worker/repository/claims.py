@@ -175,11 +175,13 @@ def extend_lease(session: Session, table: type[Claimable], row_id: int, *, now: 
     session.execute(update(table).where(table.id == row_id, is_work(table)).values(lease_until=now + policy.lease))
 
 
-def exhausted(session: Session, table: type[Claimable], *, now: datetime, policy: ClaimPolicy) -> Sequence[int]:
-    """Return the ids of rows whose attempts are used up and that nobody holds; there is nothing left to wait for."""
+def exhausted(
+    session: Session, table: type[Claimable], *, now: datetime, policy: ClaimPolicy, limit: int | None = None
+) -> Sequence[int]:
+    """Return up to `limit` ids of rows whose attempts are used up and that nobody holds; none can be waited for."""
     held = is_running(table.lease_until, now, policy.lease)
     rows = select(table.id).where(is_work(table), ~held, table.attempts >= policy.max_attempts)
-    return session.scalars(rows).all()
+    return session.scalars(rows.limit(limit)).all()
 
 
 def has_standing_work(session: Session, table: type[Claimable], *, now: datetime, policy: ClaimPolicy) -> bool:
