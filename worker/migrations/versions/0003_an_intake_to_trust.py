@@ -29,6 +29,9 @@ def upgrade() -> None:
     op.create_index("ix_images_kept", "images", ["received_at"], sqlite_where=kept, postgresql_where=kept)
     op.create_index("ix_images_sop_instance", "images", ["sop_instance_uid"])
     op.create_index("ix_images_content", "images", ["content_sha256"])
+    failed, dead = sa.text("state = 'failed'"), sa.text("state = 'dead'")
+    op.create_index("ix_images_failed", "images", ["id"], sqlite_where=failed, postgresql_where=failed)
+    op.create_index("ix_deliveries_dead", "deliveries", ["id"], sqlite_where=dead, postgresql_where=dead)
     leased = sa.text("state = 'pending' AND lease_until IS NOT NULL")
     op.create_index("ix_deliveries_leased", "deliveries", ["destination"], sqlite_where=leased, postgresql_where=leased)
     op.create_table(
@@ -135,6 +138,8 @@ def downgrade() -> None:
     op.drop_table("commitments")
     op.drop_table("destination_outages")
     op.drop_index("ix_deliveries_leased", "deliveries")
+    op.drop_index("ix_deliveries_dead", "deliveries")
+    op.drop_index("ix_images_failed", "images")
     op.drop_index("ix_images_content", "images")
     op.drop_index("ix_images_sop_instance", "images")
     op.drop_index("ix_images_kept", "images")
