@@ -29,6 +29,7 @@ _TO_PREPARE = text("state = 'received'")
 _TO_SCORE = text("scored_at IS NULL")
 _TO_DELIVER = text("state = 'pending'")
 _BEING_DELIVERED = text("state = 'pending' AND lease_until IS NOT NULL")
+_WORKING = text("state IN ('received', 'prepared')")
 _FAILED = text("state = 'failed'")
 _DEAD = text("state = 'dead'")
 _TO_REPORT = text("state = 'pending'")
@@ -105,6 +106,7 @@ class Image(Claimable, Base):
         Index("ix_images_sop_instance", "sop_instance_uid"),
         Index("ix_images_work", _MOST_URGENT, "id", sqlite_where=_TO_PREPARE, postgresql_where=_TO_PREPARE),
         Index("ix_images_study", "study_id"),
+        Index("ix_images_working", "study_id", sqlite_where=_WORKING, postgresql_where=_WORKING),
     )
 
 
