@@ -249,29 +249,20 @@ def test_a_film_whose_pixels_are_cut_off_is_taken(
         (OutOfResourcesError("database away"), 0xA700),
         (DicomIoError("anything else of ours"), 0xA700),
         (UnsupportedObjectError("a contradiction"), 0xC000),
-        (KeyError("a bug"), 0xA700),
+        (KeyError("a bug that quotes Doe^Jane"), 0xA700),
         (OSError(5, "a bug"), 0xA700),
     ],
 )
 def test_a_fault_is_never_answered_with_success(
     scp: StorageSCP, receiver: Receiver, fault: Exception, status: int
 ) -> None:
-    """Out of resources for what may pass, our own bugs among it; the association stands, and the next film is taken."""
+    """Out of resources for what may pass, our own bugs among it, told by their kind; the next film is taken."""
     receiver.fault = fault
-    with association(scp, (CR, EXPLICIT)) as client:
+    with capture_logs() as logs, association(scp, (CR, EXPLICIT)) as client:
         assert client.send_c_store(phantom()).Status == status
         receiver.fault = None
         assert client.send_c_store(phantom()).Status == 0x0000
-
-
-def test_a_bug_is_told_by_its_place_and_not_by_its_words(scp: StorageSCP, receiver: Receiver) -> None:
-    """What a library says may quote a patient's name; the log says where it happened."""
-    receiver.fault = ValueError("no such date: Doe^Jane")
-    with capture_logs() as logs:
-        assert status_of(scp, phantom()) == 0xA700
-    (refused,) = [line for line in logs if line["event"] == "store-refused"]
-    assert refused["error"] == "ValueError"
-    assert "scp.py" in refused["traceback"]
+    assert type(fault).__name__ in str(logs)
     assert "Doe" not in str(logs)
 
 
