@@ -11,9 +11,11 @@ from pynetdicom import evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
 from dicom_io.errors import CommitmentRequestError, DicomIoError, ImageError
+from dicom_io.faults import describe
 from dicom_io.part10 import read_data_set, settle
 
 MAX_REFERENCES = 10_000
+MAX_INFORMATION_BYTES = 16 << 20  # of a request; 10,000 references need a tenth
 
 COMMITMENT_SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 
@@ -72,8 +74,11 @@ def handle_action(event: evt.Event, commit: Commit) -> tuple[int, None]:
         return _refuse(log, INVALID_ARGUMENT_VALUE, error)
     except DicomIoError as error:
         return _refuse(log, RESOURCE_LIMITATION, error)
-    except Exception:  # the fault is ours; the peer keeps its objects and may ask again
-        log.exception("commitment-refused", status=f"0x{PROCESSING_FAILURE:04X}")
+    except Exception as error:  # noqa: BLE001 - the fault is ours; the peer keeps its objects and may ask again
+        fault = describe(error)
+        log.error(  # noqa: TRY400 - see faults
+            "commitment-refused", status=f"0x{PROCESSING_FAILURE:04X}", error=fault.error, traceback=fault.traceback
+        )
         return PROCESSING_FAILURE, None
     return SUCCESS, None
 
@@ -110,6 +115,9 @@ def _action_information(event: evt.Event) -> Dataset:
     encoded = event.request.ActionInformation
     if encoded is None:
         raise _invalid("The request carries no Action Information")
+    if len(encoded.getbuffer()) > MAX_INFORMATION_BYTES:
+        message = f"The Action Information is longer than {MAX_INFORMATION_BYTES} bytes: ask in parts"
+        raise CommitmentRequestError(message, status=RESOURCE_LIMITATION)
     information = read_data_set(io.BytesIO(encoded.getvalue()), str(event.context.transfer_syntax))
     settle(information, strict=True)
     return information

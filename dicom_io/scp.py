@@ -20,6 +20,7 @@ from dicom_io.acceptor import Acceptor
 from dicom_io.access import EVERYBODY, UNOBSERVED, USUAL, Access, Limits, Observer
 from dicom_io.commitment import COMMITMENT_SYNTAXES, Commit, handle_action
 from dicom_io.errors import DicomIoError, ImageError, OversizedImageError, SOPMismatchError
+from dicom_io.faults import describe
 from dicom_io.identification import Identification, identify
 from dicom_io.messages import BoundedDataSet
 from dicom_io.tls import server_context
@@ -143,8 +144,9 @@ def _answer(event: evt.Event, receive: Receive) -> int:
         return _refuse(log, CANNOT_UNDERSTAND, error)
     except DicomIoError as error:
         return _refuse(log, OUT_OF_RESOURCES, error)
-    except Exception:  # the fault is ours; the sender keeps the object and may try again
-        log.exception("store-refused", status=f"0x{OUT_OF_RESOURCES:04X}")
+    except Exception as error:  # noqa: BLE001 - the fault is ours; the sender keeps the object and may try again
+        fault = describe(error)
+        log.error("store-refused", status=f"0x{OUT_OF_RESOURCES:04X}", error=fault.error, traceback=fault.traceback)  # noqa: TRY400 - see faults
         return OUT_OF_RESOURCES
     return SUCCESS
 

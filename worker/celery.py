@@ -12,6 +12,7 @@ import structlog
 from celery import Celery, signals
 from kombu import Queue as KombuQueue
 from kombu.exceptions import OperationalError
+from kombu.transport.virtual import Channel as VirtualChannel
 
 from worker import embedded_broker
 from worker.observability import configure_logging
@@ -21,6 +22,7 @@ from worker.schedule import schedule
 from worker.settings import Settings, load_settings
 
 BROKER_TIMEOUT_SECONDS = 2
+MOST_WAITING = 32  # messages in a queue; more than its tasks that come by the clock
 
 _SHARING: dict[str, tuple[str, ...]] = {Queue.PREPARE: (COMMIT, RECONCILE)}  # modules of tasks that share a queue
 
@@ -75,11 +77,26 @@ app.add_defaults(celery_settings)
 
 
 def wake(task: str) -> None:
-    """Tell the workers of a task's queue to look for work; if the broker is away, the sweep will find it later."""
+    """Tell the workers of a task's queue to look for work; if the broker is away, the sweep will find it later.
+
+    Where many messages wait already nothing is added: whoever takes one of them will find what is committed by now.
+    """
+    queue = queue_of(task)
     try:
-        app.send_task(task_name(task), queue=queue_of(task), retry=False, ignore_result=True)
+        with app.producer_or_acquire() as producer:
+            if _waiting(producer, queue) < MOST_WAITING:
+                app.send_task(task_name(task), queue=queue, producer=producer, retry=False, ignore_result=True)
     except (OperationalError, OSError) as error:
         _log.warning("wake-up-lost", task=task, error=type(error).__name__)
+
+
+def _waiting(producer: Any, queue: str) -> int:
+    """Return how many messages wait in a queue; 0 in a broker that keeps count of its own, such as RabbitMQ."""
+    try:
+        channel = producer.channel
+        return int(channel._size(queue)) if isinstance(channel, VirtualChannel) else 0  # noqa: SLF001 - no other way
+    except producer.connection.connection_errors as error:
+        raise OperationalError(type(error).__name__) from error
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]

@@ -1,9 +1,9 @@
 """Storage commitment: taking a request, checking what it names against the files, and telling who asked."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,7 +21,9 @@ from dicom_io.errors import (
 )
 from dicom_io.identity import read_content
 from dicom_io.types import ApplicationEntity
-from worker.errors import DeliveryRetryError
+from worker.errors import TransientError
+from worker.faults import Fault
+from worker.holding import Held
 from worker.queues import COMMIT
 from worker.repository.claims import extend_lease, release
 from worker.repository.commitments import (
@@ -86,10 +88,8 @@ class Committer:
             work = claim_commitment(session, now=self.service.now(), policy=policy)
         if work is None:
             return False
-        with ExitStack() as at_fault:  # a lease that nobody ends would hold up all other requests
-            at_fault.callback(self._give_back, work, "a fault of the service: see its log")
+        with Held(partial(self._give_back, work)):  # a lease that nobody ends would hold up all other requests
             self._commit(work)
-            at_fault.pop_all()
         return True
 
     def _commit(self, work: CommitmentWork) -> None:
@@ -100,10 +100,10 @@ class Committer:
             self._report(peer, report)
         except PeerUnreachableError as error:
             log.warning("commitment-retry", error=str(error))
-            self._give_back(work, str(error), whole_caller=True)
-        except (PeerError, TlsFilesError, DeliveryRetryError) as error:
+            self._give_back(work, Fault(str(error), ""), whole_caller=True)
+        except (PeerError, TlsFilesError, TransientError) as error:
             log.warning("commitment-retry", error=str(error))
-            self._give_back(work, str(error))
+            self._give_back(work, Fault(str(error), ""))
         else:
             log.info("commitment-reported", committed=len(report.committed), failed=len(report.failed))
             with self.service.database.begin() as session:
@@ -112,7 +112,7 @@ class Committer:
     def _peer(self, calling_ae_title: str) -> ApplicationEntity:
         peer = caller_address(self.service.settings, calling_ae_title)
         if peer is None:
-            raise DeliveryRetryError(f"{calling_ae_title} is not in storage_commitment.callers of this host: add it")
+            raise TransientError(f"{calling_ae_title} is not in storage_commitment.callers of this host: add it")
         return peer
 
     def _report(self, peer: ApplicationEntity, report: CommitmentReport) -> None:
@@ -131,13 +131,13 @@ class Committer:
     def _faults(self, work: CommitmentWork, stored: Sequence[StoredObject]) -> dict[int, FailureReason | None]:
         try:
             if not self.service.spool.root.is_dir():
-                raise DeliveryRetryError(f"spool: no folder {self.service.spool.root}: mount it")
+                raise TransientError(f"spool: no folder {self.service.spool.root}: mount it")
             self.service.spool.require_space(0)
             return self._check(work, stored)
         except SpoolError:  # who is about to run out of space promises nothing
             return dict.fromkeys((one.image_id for one in stored), FailureReason.RESOURCE_LIMITATION)
         except OSError as error:
-            raise DeliveryRetryError(f"spool: {error.strerror}: mend the disk") from error
+            raise TransientError(f"spool: {error.strerror}: mend the disk") from error
 
     def _check(self, work: CommitmentWork, stored: Sequence[StoredObject]) -> dict[int, FailureReason | None]:
         faults: dict[int, FailureReason | None] = {}
@@ -174,10 +174,13 @@ class Committer:
             extend_lease(session, Commitment, work.commitment_id, now=now, policy=policy)
         return now
 
-    def _give_back(self, work: CommitmentWork, error: str, *, whole_caller: bool = False) -> None:
+    def _give_back(
+        self, work: CommitmentWork, fault: Fault, counted: bool = True, *, whole_caller: bool = False
+    ) -> None:
+        row_id, trace = work.commitment_id, fault.traceback or None
         now, policy = self.service.now(), self.service.delivery_policy
         with self.service.database.begin() as session:
-            release(session, Commitment, work.commitment_id, error, now=now, policy=policy)
+            release(session, Commitment, row_id, fault.error, now=now, policy=policy, counted=counted, traceback=trace)
             if whole_caller:
                 put_off_caller(session, work)
 

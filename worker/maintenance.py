@@ -22,6 +22,7 @@ from worker.table_base import Claimable
 from worker.tables import Commitment, Delivery, Image, Score
 
 STUDIES_PER_SWEEP = 200
+ROWS_PER_SWEEP = 500  # of each kind that are given up: a statement can name some ten thousand at most
 
 Attempt = Callable[[Callable[[], bool]], bool]
 End = Callable[[Session, Sequence[int], datetime], None]  # of rows whose attempts are used up
@@ -55,7 +56,7 @@ class Sweeper:
     def _give_up(self, what: str, table: type[Claimable], end: End) -> bool:
         now, policy = self.service.now(), self._policy(table)
         with self.service.database.read() as session:  # most sweeps find nothing, and make no writer wait
-            ids = exhausted(session, table, now=now, policy=policy)
+            ids = exhausted(session, table, now=now, policy=policy, limit=ROWS_PER_SWEEP)
         if not ids:
             return False
         with self.service.database.begin() as session:

@@ -45,7 +45,7 @@ class TlsSettings(_Section):
         default=None,
         description=(
             "PEM file of the authorities that a peer's certificate must come from; empty: the listener takes every "
-            "caller, a destination is checked against the operating system's authorities."
+            "caller, a peer that is called is checked against the operating system's authorities."
         ),
     )
 

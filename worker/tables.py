@@ -22,12 +22,16 @@ from worker.table_base import SHA256, UID, Base, Claimable, Code
 
 IN_SERVICE = "model-in-service"  # the kind of event that tells of a change of the model
 
-# The partial indexes below hold only what is still to be done, so that they stay small whatever the archive's size.
+# The partial indexes below hold only what is still to be done or to be mended, so that they stay small whatever the
+# archive's size.
 _OPEN = text("concluded_revision < revision")
 _TO_PREPARE = text("state = 'received'")
 _TO_SCORE = text("scored_at IS NULL")
 _TO_DELIVER = text("state = 'pending'")
 _BEING_DELIVERED = text("state = 'pending' AND lease_until IS NOT NULL")
+_WORKING = text("state IN ('received', 'prepared')")
+_FAILED = text("state = 'failed'")
+_DEAD = text("state = 'dead'")
 _TO_REPORT = text("state = 'pending'")
 _KEPT = text("purged_at IS NULL")
 _CHAMPION = text("champion")
@@ -97,10 +101,12 @@ class Image(Claimable, Base):
     __table_args__ = (
         UniqueConstraint("study_id", "sop_instance_uid", "content_sha256"),
         Index("ix_images_content", "content_sha256"),
+        Index("ix_images_failed", "id", sqlite_where=_FAILED, postgresql_where=_FAILED),
         Index("ix_images_kept", "received_at", sqlite_where=_KEPT, postgresql_where=_KEPT),
         Index("ix_images_sop_instance", "sop_instance_uid"),
         Index("ix_images_work", _MOST_URGENT, "id", sqlite_where=_TO_PREPARE, postgresql_where=_TO_PREPARE),
         Index("ix_images_study", "study_id"),
+        Index("ix_images_working", "study_id", sqlite_where=_WORKING, postgresql_where=_WORKING),
     )
 
 
@@ -193,6 +199,7 @@ class Delivery(Claimable, Base):
     __table_args__ = (
         UniqueConstraint("result_id", "destination"),
         Index("ix_deliveries_work", _MOST_URGENT, "id", sqlite_where=_TO_DELIVER, postgresql_where=_TO_DELIVER),
+        Index("ix_deliveries_dead", "id", sqlite_where=_DEAD, postgresql_where=_DEAD),
         Index("ix_deliveries_leased", "destination", sqlite_where=_BEING_DELIVERED, postgresql_where=_BEING_DELIVERED),
     )
 

@@ -114,6 +114,14 @@ def _corrected(detail: Detail) -> str:
     )
 
 
+def _reconciled(detail: Detail) -> str:
+    counts = "".join(f", {detail[name]} {said}" for name, said in _COUNTS.items() if detail.get(name))
+    return f"{detail['pacs']} was asked what it has: {detail['images']} images{counts}{_because(detail, 'reason')}"
+
+
+_COUNTS = {"here": "here before", "fetched": "fetched now", "missing": "still missing"}
+
+
 def _commitment(what: str) -> Callable[[Detail], str]:
     def tell(detail: Detail) -> str:
         failed = f", {detail['failed']} failed" if detail.get("failed") else ""
@@ -147,5 +155,6 @@ _SENTENCES: dict[str, Callable[[Detail], str]] = {
     "commitment-reported": _commitment("storage commitment report acknowledged by {}"),
     "commitment-dead": _commitment("storage commitment report never reached {}"),
     "purged": _purged,
+    "reconciled": _reconciled,
     "command": _command,
 }

@@ -17,6 +17,7 @@ from worker.service import utc_now
 from worker.settings import Settings, load_settings
 from worker.tables import Image, Study
 
+AT_ONCE = 500  # images of one transaction
 COLUMNS = (
     "image_id",
     "reason",
@@ -82,13 +83,20 @@ def _retry(
 ) -> None:
     now, by = utc_now(), operator()
     due_at = now + timedelta(minutes=settings.screen_within_minutes)
+    again: list[int] = []
+    purged: list[int] = []
+    for start in range(0, len(images), AT_ONCE):  # so that no listener waits long for a study
+        part = [entry.image_id for entry in images[start : start + AT_ONCE]]
+        with database.begin() as session:
+            done = put_back(session, part, now, due_at=due_at, by=by)
+        again += done.images
+        purged += done.purged
     with database.begin() as session:
-        done = put_back(session, [entry.image_id for entry in images], now, due_at=due_at, by=by)
-        counts = {"put_back": len(done.images), "purged": len(done.purged)}
+        counts = {"put_back": len(again), "purged": len(purged)}
         record_command(session, now, "quarantine retry", by, study, image=image, **counts)
-    typer.echo(f"{len(done.images)} images put back; their studies get a new result")
-    if done.purged:
-        numbers = ", ".join(str(number) for number in done.purged)
+    typer.echo(f"{len(again)} images put back; their studies get a new result")
+    if purged:
+        numbers = ", ".join(str(number) for number in purged)
         raise ConfigurationError(
             f"images {numbers}: retention has removed the received files: send them again, then retry"
         )

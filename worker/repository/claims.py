@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, String, and_, case, cast, exists, literal, null, select, update
+from sqlalchemy import ColumnElement, String, and_, case, cast, exists, func, literal, null, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from worker.domain import DeliveryState, ImageState
@@ -17,6 +17,7 @@ from worker.table_base import Claimable
 from worker.tables import Commitment, Delivery, Image, Score
 
 LONGEST_ERROR = 2000  # characters kept of an error's text
+_CLAIMING = 0x6378  # any number that nobody else uses in this database
 _DIED = "the worker died, or outlived its lease, in attempt "
 
 
@@ -112,6 +113,25 @@ def claim(
     return session.scalars(taken, execution_options={"synchronize_session": False}).all()
 
 
+def claim_alone(session: Session, table: type[Claimable]) -> None:
+    """Let nobody else claim rows of this table until the transaction ends.
+
+    Two claimers at once would not see each other's lease, where a row may only be taken while no other one is. SQLite
+    begins IMMEDIATE.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(_CLAIMING, func.hashtext(table.__name__))))
+
+
+def close(
+    session: Session, table: type[Delivery | Commitment], row_id: int, state: DeliveryState, **values: object
+) -> bool:
+    """End the work on a row; returns False if somebody else already did."""
+    pending = update(table).where(table.id == row_id, is_work(table))
+    closed = pending.values(state=state, lease_until=None, **values).returning(table.id)
+    return session.scalar(closed) is not None
+
+
 def release(
     session: Session,
     table: type[Claimable],
@@ -175,11 +195,13 @@ def extend_lease(session: Session, table: type[Claimable], row_id: int, *, now: 
     session.execute(update(table).where(table.id == row_id, is_work(table)).values(lease_until=now + policy.lease))
 
 
-def exhausted(session: Session, table: type[Claimable], *, now: datetime, policy: ClaimPolicy) -> Sequence[int]:
-    """Return the ids of rows whose attempts are used up and that nobody holds; there is nothing left to wait for."""
+def exhausted(
+    session: Session, table: type[Claimable], *, now: datetime, policy: ClaimPolicy, limit: int | None = None
+) -> Sequence[int]:
+    """Return up to `limit` ids of rows whose attempts are used up and that nobody holds; none can be waited for."""
     held = is_running(table.lease_until, now, policy.lease)
     rows = select(table.id).where(is_work(table), ~held, table.attempts >= policy.max_attempts)
-    return session.scalars(rows).all()
+    return session.scalars(rows.limit(limit)).all()
 
 
 def has_standing_work(session: Session, table: type[Claimable], *, now: datetime, policy: ClaimPolicy) -> bool:

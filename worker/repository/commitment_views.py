@@ -30,6 +30,7 @@ class CommitmentView(BaseModel):
     failures: dict[str, str]
     attempts: int
     last_error: str | None
+    traceback: str | None
     not_before: datetime | None
     created_at: datetime
     answered_at: datetime | None
@@ -53,6 +54,7 @@ def _view(row: Commitment) -> CommitmentView:
         failures=failures,
         attempts=row.attempts,
         last_error=row.last_error,
+        traceback=row.traceback,
         not_before=row.not_before,
         created_at=row.created_at,
         answered_at=row.answered_at,

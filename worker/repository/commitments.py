@@ -5,17 +5,15 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session, aliased
 
 from dicom_io.commitment import CommitmentRequest, ObjectReference
 from worker.domain import DeliveryState, Urgency
 from worker.repository.audit import record
-from worker.repository.claims import ClaimPolicy, claim, is_running
+from worker.repository.claims import ClaimPolicy, claim, claim_alone, close, is_running
 from worker.repository.intake import insert_if_absent
 from worker.tables import Commitment, Image, Study
-
-_CLAIMING_COMMITMENTS = 0x637873  # any number that nobody else uses in this database
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,7 @@ def claim_commitment(session: Session, *, now: datetime, policy: ClaimPolicy) ->
     One at a time, whatever the number of workers: they share their queue with films, which must not wait until a
     modality's whole day has been read, or for a peer that never answers.
     """
-    if session.get_bind().dialect.name == "postgresql":  # see outbox: two claimers at once would not see each other
-        session.execute(select(func.pg_advisory_xact_lock(_CLAIMING_COMMITMENTS)))
+    claim_alone(session, Commitment)
     other = aliased(Commitment)
     busy = exists().where(other.state == DeliveryState.PENDING, is_running(other.lease_until, now, policy.lease))
     ids = claim(session, Commitment, ~busy, limit=1, now=now, policy=policy)
@@ -80,14 +77,14 @@ def put_off_caller(session: Session, work: CommitmentWork) -> None:
 
 def finish_commitment(session: Session, work: CommitmentWork, answer: str, now: datetime) -> None:
     """Record that the caller acknowledged the report with this outcome."""
-    if _close(session, work.commitment_id, DeliveryState.DELIVERED, answered_at=now):
+    if close(session, Commitment, work.commitment_id, DeliveryState.DELIVERED, answered_at=now):
         record_per_study(session, "commitment-reported", work.request, now, failed_of(answer))
 
 
 def bury_exhausted_commitments(session: Session, commitment_ids: Sequence[int], now: datetime) -> None:
     """Make dead letters of requests whose attempts are used up, unless one was acknowledged at the last moment."""
     for commitment_id in commitment_ids:
-        if _close(session, commitment_id, DeliveryState.DEAD):
+        if close(session, Commitment, commitment_id, DeliveryState.DEAD):
             row = session.get_one(Commitment, commitment_id)
             record_per_study(session, "commitment-dead", _request(row), now, failed_of(row.answer))
 
@@ -134,9 +131,3 @@ def _by_study(
 def _request(row: Commitment) -> CommitmentRequest:
     references = tuple(ObjectReference(*reference) for reference in row.references)
     return CommitmentRequest(row.calling_ae_title, row.transaction_uid, references)
-
-
-def _close(session: Session, commitment_id: int, state: DeliveryState, **values: object) -> bool:
-    pending = update(Commitment).where(Commitment.id == commitment_id, Commitment.state == DeliveryState.PENDING)
-    closed = pending.values(state=state, lease_until=None, **values).returning(Commitment.id)
-    return session.scalar(closed) is not None

@@ -5,18 +5,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, exists, select, update
 from sqlalchemy.orm import Session, aliased
 
 from worker.domain import DeliveryState, Flag, ScreeningResult
 from worker.faults import Fault
 from worker.repository.audit import record
-from worker.repository.claims import LONGEST_ERROR, ClaimPolicy, claim, is_running, is_work, note_death, release
+from worker.repository.claims import (
+    LONGEST_ERROR,
+    ClaimPolicy,
+    claim,
+    claim_alone,
+    close,
+    is_running,
+    is_work,
+    note_death,
+    release,
+)
 from worker.repository.corrections import newest_header
 from worker.repository.outages import end_outage, note_outage, paused_destinations
 from worker.tables import Delivery, Image, Result, Study
-
-_CLAIMING_DELIVERIES = 0x637872  # any number that nobody else uses in this database
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,7 @@ def claim_delivery(session: Session, *, now: datetime, policy: ClaimPolicy) -> D
     One at a time per destination lets one that never answers hold up one sender only. The results of a study go out in
     the order they were said: what waits for a retry is overtaken by a more urgent successor only.
     """
-    _claim_alone(session)
+    claim_alone(session, Delivery)
     earlier, said, saying = aliased(Delivery), aliased(Result), aliased(Result)
     leased = Delivery.state == DeliveryState.PENDING, is_running(Delivery.lease_until, now, policy.lease)
     busy = session.scalars(select(Delivery.destination).where(*leased).distinct()).all()
@@ -63,13 +71,13 @@ def finish_delivery(session: Session, work: DeliveryWork, answer: str, now: date
     if end_outage(session, work.destination):
         held_back = update(Delivery).where(Delivery.destination == work.destination, is_work(Delivery))
         session.execute(held_back.values(not_before=None))  # so that its results come in order of urgency
-    _close(session, work.delivery_id, DeliveryState.DELIVERED, answer=answer, delivered_at=now)
+    close(session, Delivery, work.delivery_id, DeliveryState.DELIVERED, answer=answer, delivered_at=now)
     _record(session, "delivered", work, now, answer)
 
 
 def refuse_delivery(session: Session, work: DeliveryWork, error: str, now: datetime) -> None:
     """Make a dead letter of what the destination will never take."""
-    _close(session, work.delivery_id, DeliveryState.DEAD, last_error=error[:LONGEST_ERROR])
+    close(session, Delivery, work.delivery_id, DeliveryState.DEAD, last_error=error[:LONGEST_ERROR])
     _record(session, "delivery-dead", work, now, error)
 
 
@@ -111,7 +119,7 @@ def bury_exhausted_deliveries(session: Session, delivery_ids: Sequence[int], now
     """Make dead letters of deliveries whose attempts are used up, unless one arrived at the last moment."""
     for delivery_id in delivery_ids:
         note_death(session.get_one(Delivery, delivery_id))
-        if not _close(session, delivery_id, DeliveryState.DEAD):
+        if not close(session, Delivery, delivery_id, DeliveryState.DEAD):
             continue
         row = session.execute(_named().where(Delivery.id == delivery_id)).one()
         detail = {"destination": row.destination, "result_uid": row.result_uid, "answer": row.last_error}
@@ -163,12 +171,6 @@ def _named() -> Select[Any]:
     return select(*columns, Study.study_instance_uid).select_from(Delivery).join(Result).join(Study)
 
 
-def _claim_alone(session: Session) -> None:
-    # Two claimers at once would each not see the other's lease and serve one destination; SQLite begins IMMEDIATE.
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(_CLAIMING_DELIVERIES)))
-
-
 def _result(session: Session, delivery: Delivery) -> ScreeningResult:
     """Load what is sent, with the patient and study as they are known now."""
     said = session.get_one(Result, delivery.result_id)
@@ -210,12 +212,6 @@ def _predecessor(session: Session, delivery: Delivery, result: Result) -> tuple[
     )
     row = session.execute(statement).one_or_none()
     return None if row is None else (row.result_uid, row.corrections)
-
-
-def _close(session: Session, delivery_id: int, state: DeliveryState, **values: object) -> bool:
-    pending = update(Delivery).where(Delivery.id == delivery_id, Delivery.state == DeliveryState.PENDING)
-    closed = pending.values(state=state, lease_until=None, **values).returning(Delivery.id)
-    return session.scalar(closed) is not None
 
 
 def _record(session: Session, kind: str, work: DeliveryWork, now: datetime, answer: str) -> None:

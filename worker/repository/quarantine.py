@@ -60,10 +60,10 @@ class PutBack:
 
 def quarantined(session: Session, *conditions: ColumnElement[bool]) -> list[QuarantinedImage]:
     """Return the images that were set aside and meet the conditions, oldest first."""
-    rows = select(Image, Study.study_instance_uid).join(Study).where(Image.state == ImageState.FAILED, *conditions)
+    meant = (Image.state == ImageState.FAILED, *conditions)
+    rows = select(Image, Study.study_instance_uid).join(Study).where(*meant)
     images = session.execute(rows.order_by(Image.id)).all()
-    frames = _failed_frames(session, [image.id for image, _ in images])
-    failed_at = _failed_at(session, {uid for _, uid in images})
+    frames, failed_at = _failed_frames(session, *meant), _failed_at(session, *meant)
     return [_view(image, uid, frames[image.id], failed_at.get(image.id)) for image, uid in images]
 
 
@@ -104,15 +104,16 @@ def _start_over(session: Session, image: Image) -> None:
     session.execute(delete(PreparedImage).where(PreparedImage.content_sha256 == image.content_sha256))  # may be damaged
 
 
-def _failed_frames(session: Session, image_ids: Sequence[int]) -> defaultdict[int, list[QuarantinedFrame]]:
+def _failed_frames(session: Session, *meant: ColumnElement[bool]) -> defaultdict[int, list[QuarantinedFrame]]:
     frames: defaultdict[int, list[QuarantinedFrame]] = defaultdict(list)
-    rows = select(Score).where(Score.image_id.in_(image_ids), Score.logit.is_(None)).order_by(Score.id)
+    rows = select(Score).join(Image).join(Study).where(*meant, Score.logit.is_(None)).order_by(Score.id)
     for frame in session.scalars(rows):
         frames[frame.image_id].append(QuarantinedFrame.model_validate(frame))
     return frames
 
 
-def _failed_at(session: Session, studies: set[str]) -> dict[int, datetime]:
+def _failed_at(session: Session, *meant: ColumnElement[bool]) -> dict[int, datetime]:
+    studies = select(Study.study_instance_uid).join(Image).where(*meant)
     failed = select(Event).where(Event.study_instance_uid.in_(studies), Event.kind == "image-failed")
     return {event.detail["image_id"]: event.at for event in session.scalars(failed.order_by(Event.id))}
 

@@ -1,4 +1,4 @@
-"""The reconciliation that beat sends through the prepare queue."""
+"""The reconciliation that beat sends through the prepare queue, as what comes by C-GET goes into the spool."""
 
 from functools import cache
 

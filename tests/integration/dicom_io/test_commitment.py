@@ -159,6 +159,17 @@ def test_more_references_than_can_be_checked_are_refused(
     assert [len(request.references) for request in desk.taken] == [3]
 
 
+def test_a_request_that_is_too_long_is_refused_before_it_is_parsed(
+    port: int, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parsing takes many times its length of memory, and whoever is let in may send one."""
+    information = action_information([FILM])
+    monkeypatch.setattr(commitment, "MAX_INFORMATION_BYTES", 10)
+    monkeypatch.setattr(commitment, "read_data_set", lambda *_: 1 / 0)
+    assert request_commitment(port, information) == 0x0213
+    assert desk.taken == []
+
+
 @pytest.mark.parametrize(
     ("fault", "status"),
     [

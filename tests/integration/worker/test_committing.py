@@ -260,7 +260,8 @@ def test_a_fault_of_ours_gives_the_request_back(site: Site, clock: Clock, monkey
     with pytest.raises(ZeroDivisionError):
         site.work()
     monkeypatch.undo()
-    assert site.requests()[0].last_error == "a fault of the service: see its log"
+    (request,) = site.requests()
+    assert (request.last_error, "committing.py" in (request.traceback or "")) == ("ZeroDivisionError", True)
     clock.advance(minutes=1)
     with listening(site.ear):
         assert site.work()

@@ -39,9 +39,7 @@ from worker.repository.preparation import (
     prepare_again,
 )
 from worker.repository.quarantine import PutBack, QuarantinedImage, put_back, quarantined
-from worker.repository.results import lock_study
 from worker.repository.scoring import claim_frames, fail_frames, finish_frames
-from worker.repository.withdrawals import withdraw_flag
 from worker.service import Service
 from worker.stating import Speaker
 from worker.tables import Event, Image, PreparedImage, Score
@@ -233,25 +231,6 @@ def test_a_film_whose_file_is_gone_stays_where_it_is(
     assert (image(database, "2.25.12").purged_at, image(database, "2.25.12").kept_again_at) == (None, NOW + MINUTE)
     assert image(database).purged_at == NOW
     assert retry(database, film) == PutBack([film], [])
-
-
-def test_what_a_reader_withdrew_of_a_film_holds_for_the_frames_that_had_a_score(
-    database: Database, champion: RegisteredModel, speaker: Speaker
-) -> None:
-    """One frame was flagged and the other failed: nobody has seen what that one shows, and once seen it may raise."""
-    receive(database, incoming())
-    prepare(database, frames=2)
-    with database.begin() as session:
-        first, second = session.scalars(select(Score.id).order_by(Score.frame)).all()
-        finish_frames(session, [frame_score(first, flagged=True)], model_version_id=champion.id, now=NOW)
-        fail_frames(session, [second], Reason.NO_SCORE, NOW)
-    state(database, speaker.state_conclusion)
-    with database.begin() as session:
-        withdraw_flag(session, lock_study(session, the_study(database).id))
-    retry(database, image(database).id)
-    prepare(database, frames=2)
-    score_everything(database, champion, flagged=("2.25.11",))
-    assert state(database, speaker.state_finding)
 
 
 def test_damaged_prepared_pixels_are_made_anew(database: Database, champion: RegisteredModel, speaker: Speaker) -> None:

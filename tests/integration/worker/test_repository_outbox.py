@@ -2,11 +2,11 @@
 
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime
-from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
+from tests.plans import plans
 from tests.studies import MINUTE, NOW, POLICY, SECOND, STUDY, incoming, prepare, receive, result, rolled_back, say
 from worker.db import Database
 from worker.domain import DeliveryState, Stage
@@ -52,21 +52,9 @@ def test_taking_a_delivery_looks_at_what_is_being_sent_and_not_at_all_that_waits
     database: Database, champion: RegisteredModel
 ) -> None:
     """Else fifty thousand results for a destination that is down would slow down every other one."""
-    statements: list[tuple[str, Any]] = []
-    event.listen(database.engine, "before_cursor_execute", lambda *told: statements.append((told[2], told[3])))
-    take(database)
-    busy = next(told for told in statements if "DISTINCT deliveries.destination" in told[0])
-    plan = _plan(database, *busy)
+    (plan,) = plans(database, lambda: take(database), of="DISTINCT deliveries.destination")
     assert "ix_deliveries_leased" in plan
     assert "ix_deliveries_work" not in plan
-
-
-def _plan(database: Database, statement: str, parameters: Any) -> str:
-    explain = "EXPLAIN QUERY PLAN" if database.engine.dialect.name == "sqlite" else "EXPLAIN"
-    with database.engine.connect() as connection:
-        if explain == "EXPLAIN":
-            connection.exec_driver_sql("SET enable_seqscan = off")  # the tables of a test are too small for an index
-        return str(connection.exec_driver_sql(f"{explain} {statement}", parameters).all())
 
 
 def test_a_destination_is_sent_one_result_at_a_time(database: Database, champion: RegisteredModel) -> None:

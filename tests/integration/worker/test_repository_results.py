@@ -1,11 +1,13 @@
 """What is said of a study, when, and how often, on both kinds of database."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from sqlalchemy import select
 
 from dicom_io.reasons import Reason
+from tests.plans import plans
 from tests.studies import (
     MINUTE,
     MODEL,
@@ -47,6 +49,16 @@ def overdue(database: Database, after: float) -> Sequence[int]:
     """The studies that are overdue so many minutes after the first film."""
     with database.read() as session:
         return overdue_studies(session, now=NOW + after * MINUTE, limit=10)
+
+
+@pytest.mark.parametrize("find", [quiet, overdue])
+def test_the_sweep_never_reads_all_images(
+    database: Database, champion: RegisteredModel, find: Callable[[Database, float], Sequence[int]]
+) -> None:
+    """It looks for those at work every second, among those of years: by an index that holds only them."""
+    receive(database, incoming(), incoming(study="2.25.2"))
+    (plan,) = plans(database, lambda: find(database, 99), of="FROM studies")
+    assert "ix_images_working" in plan or "SEARCH images USING INDEX ix_images_study (study_id=?)" in plan
 
 
 def test_a_study_is_concluded_when_it_is_quiet_and_every_image_is_terminal(

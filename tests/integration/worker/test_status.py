@@ -1,5 +1,8 @@
 """How the service says that it stands, on both kinds of database."""
 
+import pytest
+
+from tests.plans import plans
 from tests.studies import MINUTE, MODEL, NOW, incoming, prepare, put_in_service, receive, score_everything
 from worker.db import Database
 from worker.repository.model_versions import RegisteredModel
@@ -31,3 +34,19 @@ def test_a_model_that_scores_although_another_is_in_service_is_told(
     prepare(database, "2.25.13")
     score_everything(database, newer, at=NOW + MINUTE)
     assert status(database).scored_by_another is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        ("FROM images \nWHERE images.state = ", "ix_images_failed"),
+        ("count(*) AS count_1 \nFROM deliveries", "ix_deliveries_dead"),
+        ("min(deliveries.created_at)", "ix_deliveries_work"),
+    ],
+)
+def test_what_failed_is_counted_without_looking_at_the_whole_archive(
+    database: Database, statement: str, index: str
+) -> None:
+    """An operator who asks every minute slows down nothing, however many years of studies there are."""
+    found = [plan for plan in plans(database, lambda: status(database), of=statement) if index in plan]
+    assert found

@@ -6,7 +6,8 @@ import pytest
 from pydicom import Dataset
 
 from dicom_io.errors import TruncatedDataError
-from worker.faults import FIRST_PLACES, LAST_PLACES, Fault, describe
+from dicom_io.faults import FIRST_PLACES, LAST_PLACES
+from worker.faults import Fault, describe
 
 PATIENT = "Doe^Jane"
 

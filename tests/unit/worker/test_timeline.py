@@ -80,6 +80,16 @@ SCORED = {"image_id": 7, "reason": None, "error": None, "model": "resnet50 1.0.0
             {"transaction_uid": UID, "calling_ae_title": "CR1", "references": 2, "failed": 1},
             "storage commitment for CR1 decided: 2 objects, 1 failed (transaction 2.25.1)",
         ),
+        (
+            "reconciled",
+            {"pacs": "PACS1", "images": 3, "here": 1, "fetched": 0, "missing": 2, "refused": 2, "reason": "no room"},
+            "PACS1 was asked what it has: 3 images, 1 here before, 2 still missing: no room",
+        ),
+        (
+            "reconciled",
+            {"pacs": "PACS1", "images": 0, "here": 0, "fetched": 0, "missing": 0, "reason": "no answer"},
+            "PACS1 was asked what it has: 0 images: no answer",
+        ),
         ("purged", {"images": 2}, "retention removed the received files of 2 images"),
         ("command", {"command": "purge", "by": "me@host", "files": 3}, "me@host ran purge files=3"),
         ("of-a-later-version", {"a": 1, "b": None}, "of-a-later-version a=1"),
