@@ -67,7 +67,8 @@ def celery_settings() -> dict[str, Any]:
 
 def _broker(settings: Settings) -> dict[str, Any]:
     if settings.broker_url is not None:
-        options = {"socket_timeout": BROKER_TIMEOUT_SECONDS, "socket_connect_timeout": BROKER_TIMEOUT_SECONDS}
+        timeouts = {"socket_timeout": BROKER_TIMEOUT_SECONDS, "socket_connect_timeout": BROKER_TIMEOUT_SECONDS}
+        options = {**timeouts, "max_retries": 1, "interval_start": 0}  # a sender waits while its object is told of
         return {"broker_url": settings.broker_url.get_secret_value(), "broker_transport_options": options}
     return embedded_broker.configure(settings.broker_dir)
 
