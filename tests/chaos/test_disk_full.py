@@ -17,16 +17,17 @@ from tests.chaos.scale import Scale
 from tests.chaos.service import ChaosService
 
 DISK_BYTES = 8 << 20
+FILM_BYTES = 200_000  # at most; in the end all that were refused must have room
 LEFT_BYTES = 300 << 10  # room for two films
 CUT_BYTES = 50_000  # in the middle of a film
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """Mount a small tmpfs over a folder; skips the test where that is not allowed."""
+def small_disk(folder: Path, size: int) -> Iterator[Path]:
+    """Mount a tmpfs of so many bytes over a folder; skips the test where that is not allowed."""
     folder.mkdir(mode=0o700, exist_ok=True)
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "tmpfs", str(folder)],
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)],
         capture_output=True,
         check=False,
     )
@@ -42,13 +43,13 @@ def test_nothing_is_truncated_on_a_full_disk(
     embedded: ChaosService, films: Films, scale: Scale, report: Report
 ) -> None:
     """0xA700 while the disk is full, from several senders at once; when it is freed, everything is taken."""
-    ledger = Ledger()
+    ledger, size = Ledger(), DISK_BYTES + scale.refusals * FILM_BYTES
     with (
-        small_disk(embedded.data_dir / "spool") as spool,
+        small_disk(embedded.data_dir / "spool", size) as spool,
         report.row("disk", "spool disk full (a small tmpfs) and freed", planned=1) as row,
     ):
         filler = spool / "of-another-program"
-        filler.write_bytes(b"\0" * (DISK_BYTES - LEFT_BYTES))
+        filler.write_bytes(b"\0" * (size - LEFT_BYTES))
         with pushing(embedded, films, ledger, scale):
             while ledger.answers()[OUT_OF_RESOURCES] < scale.refusals:
                 push(embedded.listener, [films.new()], ledger)
