@@ -110,7 +110,7 @@ class ChaosService:
     def is_at_work(self, name: str) -> bool:
         """Whether a part is past its start; asked of its log, since a connection would count as a caller."""
         part = self.parts[name]
-        return bool(part.processes()) and _SAYS.get(name, "") in part.said()
+        return bool(part.processes()) and _SAYS.get(_kind(name), "") in part.said()
 
     def _config_text(self) -> str:
         top = {
@@ -160,5 +160,10 @@ class ChaosService:
         return [
             Part(child.name, child.command, environment, self.folder / f"{child.name}.log")
             for child in (*_listeners(settings), *_workers(settings))
-            if not self.only or child.name in self.only
+            if not self.only or _kind(child.name) in self.only
         ]
+
+
+def _kind(name: str) -> str:
+    # Of several processes of a kind each has its number.
+    return name.partition("-")[0]

@@ -127,7 +127,7 @@ def _listeners(settings: Settings) -> tuple[Child, ...]:
 def _workers(settings: Settings) -> tuple[Child, ...]:
     train = (Child("train", _worker(TRAIN, "solo", 1)),) if settings.retraining.at else ()
     return (
-        Child("prepare", _worker(Queue.PREPARE, "prefork", settings.prepare_processes)),
+        *_preparers(settings),
         Child("score", (*_SHARE_THE_CORES, *_worker(Queue.SCORE, "solo", 1))),
         Child("deliver", _worker(Queue.DELIVER, "threads", _deliver_threads(settings))),
         Child("beat", (*_CELERY, "beat")),
@@ -135,12 +135,20 @@ def _workers(settings: Settings) -> tuple[Child, ...]:
     )
 
 
+def _preparers(settings: Settings) -> tuple[Child, ...]:
+    # No pool: on a transport without an event loop, such as the embedded one, the children of Celery's prefork pool share
+    # a lock, and one that a codec kills while it holds the lock leaves the others waiting for ever.
+    numbers = range(settings.prepare_processes)
+    names = ["prepare"] if len(numbers) == 1 else [f"prepare-{number}" for number in numbers]
+    return tuple(Child(name, _worker(Queue.PREPARE, "solo", 1, name)) for name in names)
+
+
 def _deliver_threads(settings: Settings) -> int:
     return max(DELIVER_THREADS, len(settings.effective_destinations) + SPARE_DELIVER_THREADS)
 
 
-def _worker(queue: str, pool: str, concurrency: int) -> tuple[str, ...]:
-    options = ("-Q", queue, "-n", f"{queue}@%h", "--pool", pool, "--concurrency", str(concurrency))
+def _worker(queue: str, pool: str, concurrency: int, name: str | None = None) -> tuple[str, ...]:
+    options = ("-Q", queue, "-n", f"{name or queue}@%h", "--pool", pool, "--concurrency", str(concurrency))
     return (*_CELERY, "worker", *options)
 
 

@@ -28,6 +28,14 @@ def _senders(settings: Settings) -> int:
     return int(deliver.command[-1])
 
 
+def test_a_codec_that_kills_its_process_can_hold_up_no_other() -> None:
+    """Each preparing process is one of its own, that `serve` starts again, and no child of a pool with a common lock."""
+    children = [child for child in _workers(Settings(prepare_processes=3)) if "prepare" in child.command]
+    assert [child.name for child in children] == ["prepare-0", "prepare-1", "prepare-2"]
+    assert all("solo" in child.command for child in children)
+    assert len({child.command for child in children}) == len(children)
+
+
 def test_a_data_dir_that_cannot_be_made_is_named(tmp_path: Path, repository: Path) -> None:
     """One line with the setting's name, the folder and what is wrong with it, instead of a traceback."""
     (tmp_path / "file").touch()
