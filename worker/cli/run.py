@@ -136,8 +136,8 @@ def _workers(settings: Settings) -> tuple[Child, ...]:
 
 
 def _preparers(settings: Settings) -> tuple[Child, ...]:
-    # No pool: on a transport without an event loop, such as the embedded one, the children of Celery's prefork pool share
-    # a lock, and one that a codec kills while it holds the lock leaves the others waiting for ever.
+    # No pool: on a transport without an event loop, such as the embedded one, the children of Celery's prefork pool
+    # share a lock, and one that a codec kills while it holds the lock leaves the others waiting for ever.
     numbers = range(settings.prepare_processes)
     names = ["prepare"] if len(numbers) == 1 else [f"prepare-{number}" for number in numbers]
     return tuple(Child(name, _worker(Queue.PREPARE, "solo", 1, name)) for name in names)

@@ -29,7 +29,7 @@ def _senders(settings: Settings) -> int:
 
 
 def test_a_codec_that_kills_its_process_can_hold_up_no_other() -> None:
-    """Each preparing process is one of its own, that `serve` starts again, and no child of a pool with a common lock."""
+    """Each preparing process is its own, started again by `serve`, and no child of a pool with a common lock."""
     children = [child for child in _workers(Settings(prepare_processes=3)) if "prepare" in child.command]
     assert [child.name for child in children] == ["prepare-0", "prepare-1", "prepare-2"]
     assert all("solo" in child.command for child in children)
