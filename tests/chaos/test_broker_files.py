@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.chaos.films import Films
 from tests.chaos.invariants import assert_promises_kept, settle, take_stock
 from tests.chaos.ledger import Ledger
-from tests.chaos.pusher import pushing, wait_for_more
+from tests.chaos.pusher import push, pushing, wait_for_more
 from tests.chaos.report import Report
 from tests.chaos.scale import Scale
 from tests.chaos.service import ChaosService
@@ -30,7 +30,7 @@ def test_workers_outlive_whatever_lies_in_the_broker_s_folders(
                 plant(broker, row.rounds)
                 lose_messages(broker / "queue", dice)
                 wait_until(lambda: not _waiting(broker), "the foreign files set aside", seconds=240)
-                wait_for_more(ledger, 2)
+                push(embedded.listener, [films.new(), films.new()], ledger)  # the senders may have come to their end
             row.rounds += 1
         settle(embedded, ledger)
         row.take(tally := take_stock(embedded, ledger))
