@@ -4,12 +4,21 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from dicom_io.reasons import Reason
 
 # Manufacturer and Manufacturer's Model Name of every object that we make; a phantom has another model name.
 MANUFACTURER = "cxr-triage"
 _UUID_ROOT = "2.25."
+
+
+class ReportForm(StrEnum):
+    """As which kind of DICOM object a report is sent; the best first, the others are for peers that refuse it."""
+
+    COMPREHENSIVE_3D_SR = "comprehensive-3d-sr"
+    COMPREHENSIVE_SR = "comprehensive-sr"
+    SECONDARY_CAPTURE = "secondary-capture"
 
 
 @dataclass(frozen=True, slots=True)

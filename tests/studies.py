@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from dicom_io.reasons import Reason
 from dicom_io.types import SOPInstanceReference
 from worker.db import Database
+from worker.destinations import DicomDestination, FolderDestination
 from worker.domain import (
     FINDING,
     Flag,
@@ -34,7 +35,6 @@ from worker.repository.model_versions import RegisteredModel, put_shipped_model_
 from worker.repository.preparation import ImageWork, Preparation, finish_image
 from worker.repository.results import add_result, lock_study
 from worker.repository.scoring import FrameScore, finish_frames
-from worker.sections import DicomDestination, FolderDestination
 from worker.tables import Delivery, Image, Result, Score, Study
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)

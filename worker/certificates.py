@@ -5,8 +5,9 @@ from contextlib import contextmanager
 
 from dicom_io.errors import TlsFilesError
 from dicom_io.tls import client_context, server_context
+from worker.destinations import DicomDestination
 from worker.errors import ConfigurationError
-from worker.sections import DicomDestination, PeerSettings
+from worker.sections import PeerSettings
 from worker.settings import Settings
 
 

@@ -6,11 +6,12 @@ from functools import partial
 import structlog
 
 from worker.delivery.send import send
+from worker.destinations import Destination
 from worker.errors import DeliveryRefusedError, DeliveryRetryError, DestinationDownError
 from worker.faults import Fault
 from worker.holding import Held
+from worker.receipt import Receipt
 from worker.repository.outbox import DeliveryWork, claim_delivery, finish_delivery, refuse_delivery, retry_delivery
-from worker.sections import Destination
 from worker.service import Service
 
 _log = structlog.get_logger()
@@ -35,7 +36,7 @@ class Deliverer:
     def _deliver(self, work: DeliveryWork) -> None:
         log = _log.bind(study_instance_uid=work.study_instance_uid, destination=work.destination)
         try:
-            answer = self._send(work)
+            receipt = self._send(work)
         except DeliveryRetryError as error:
             log.warning("delivery-retry", error=str(error))
             self._give_back(work, Fault(str(error), ""), down=isinstance(error, DestinationDownError))
@@ -43,10 +44,10 @@ class Deliverer:
             log.error("delivery-dead", error=str(error))  # noqa: TRY400 - the error is the peer's answer, not a bug
             self._refuse(work, str(error))
         else:
-            log.info("delivered", answer=answer)
-            self._finish(work, answer)
+            log.info("delivered", answer=receipt.answer)
+            self._finish(work, receipt)
 
-    def _send(self, work: DeliveryWork) -> str:
+    def _send(self, work: DeliveryWork) -> Receipt:
         settings = self.service.settings
         return send(work.result, self._destination(work.destination), calling_ae_title=settings.listener.ae_title)
 
@@ -56,9 +57,9 @@ class Deliverer:
                 return destination
         raise DeliveryRetryError(f"destination {name!r} is not in the settings of this host: add it")
 
-    def _finish(self, work: DeliveryWork, answer: str) -> None:
+    def _finish(self, work: DeliveryWork, receipt: Receipt) -> None:
         with self.service.database.begin() as session:
-            finish_delivery(session, work, answer, self.service.now())
+            finish_delivery(session, work, receipt, self.service.now())
 
     def _refuse(self, work: DeliveryWork, error: str) -> None:
         with self.service.database.begin() as session:

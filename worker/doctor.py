@@ -15,9 +15,9 @@ from dicom_io.scu import echo, store
 from dicom_io.secondary_capture import secondary_capture
 from dicom_io.types import ApplicationEntity
 from worker.champion import InstalledChampion, find_champion
+from worker.destinations import DicomDestination
 from worker.domain import ImageState
 from worker.errors import TriageError
-from worker.sections import DicomDestination
 from worker.service import Service
 from worker.tables import Image, Score, Study
 

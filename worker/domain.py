@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from dicom_io.reasons import Reason
+from dicom_io.report import ReportForm
 
 FINDING = "suspected pneumonia"
 
@@ -163,6 +164,7 @@ class ScreeningResult(_Frozen):
         corrections: how often these attributes were corrected; objects with other ones have other UIDs.
         predecessor_result_uid: the last earlier result of the study that this destination has accepted, if any.
         predecessor_corrections: the number of corrections when it was sent.
+        predecessor_form: as which kind of DICOM object it was sent; None if it was not sent as one.
     """
 
     flag: Flag
@@ -171,6 +173,7 @@ class ScreeningResult(_Frozen):
     corrections: int = 0
     predecessor_result_uid: str | None = None
     predecessor_corrections: int = 0
+    predecessor_form: ReportForm | None = None
 
     @property
     def has_dicom_source(self) -> bool:

@@ -1,4 +1,4 @@
-"""The sections of the settings: `[listener]`, `[[destinations]]` and the like; frozen, and strict about their keys."""
+"""The sections of the settings, but the destinations: `[listener]` and the like; frozen, and strict about keys."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -32,11 +32,13 @@ Modality = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9_ ]{0,15}$")]  # PS3.5
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A table of the settings file."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TlsSettings(_Section):
+class TlsSettings(Section):
     """DICOM TLS (PS3.15 B.12, the BCP 195 profile)."""
 
     certificate: Path = Field(description="PEM file of our own certificate, with its chain.")
@@ -59,7 +61,7 @@ def _security(tls: TlsSettings | None) -> TransportSecurity | None:
     return None if tls is None else tls.security
 
 
-class ListenerSettings(_Section):
+class ListenerSettings(Section):
     """The DICOM listener."""
 
     ae_title: AETitle = Field(default="CXRTRIAGE", description="AE title of the listener.")
@@ -122,7 +124,7 @@ class ListenerSettings(_Section):
         return ApplicationEntity(self.ae_title, self.host, self.port, _security(self.tls))
 
 
-class PeerSettings(_Section):
+class PeerSettings(Section):
     """A DICOM peer that we call."""
 
     ae_title: AETitle = Field(description="AE title of the peer.")
@@ -136,23 +138,7 @@ class PeerSettings(_Section):
         return ApplicationEntity(self.ae_title, self.host, self.port, _security(self.tls))
 
 
-class FolderDestination(_Section):
-    """Writes one JSON flag, and one DICOM SR where the sources are DICOM, per result."""
-
-    kind: Literal["folder"]
-    name: Name = Field(description="Name in the outbox and in reports.")
-    path: Path = Field(description="Folder the files are renamed into.")
-
-
-class DicomDestination(PeerSettings):
-    """Sends a Comprehensive 3D SR by C-STORE."""
-
-    kind: Literal["dicom"]
-    name: Name = Field(description="Name in the outbox and in reports.")
-    timeout_seconds: Seconds = Field(default=30, description="Longest wait for each answer of the peer.")
-
-
-class RetrainingSettings(_Section):
+class RetrainingSettings(Section):
     """Continuing from the model in service on newly labelled films; nothing is ever promoted by it."""
 
     at: str | None = Field(
@@ -176,7 +162,7 @@ class RetrainingSettings(_Section):
         return self
 
 
-class StorageCommitmentSettings(_Section):
+class StorageCommitmentSettings(Section):
     """Storage commitment: a modality may delete its copy on our word."""
 
     enabled: bool = Field(default=False, description="Answer requests; off, they are refused at negotiation.")
@@ -194,14 +180,14 @@ class StorageCommitmentSettings(_Section):
         return self
 
 
-class RetentionSettings(_Section):
+class RetentionSettings(Section):
     """How long what was received is kept; nothing is purged that is not screened and delivered."""
 
     raw_days: Days = Field(default=14, description="Days that received objects are kept in the spool.")
     prepared_days: Days = Field(default=400, description="Days that prepared images are kept for re-screening.")
 
 
-class ReconciliationSettings(_Section):
+class ReconciliationSettings(Section):
     """Asking the PACS every night which studies of the day never came here, and fetching them."""
 
     pacs: PeerSettings | None = Field(default=None, description="The PACS that is asked; empty: nobody is.")
@@ -217,6 +203,3 @@ class ReconciliationSettings(_Section):
     fetch_by: Literal["move", "get"] = Field(default="move", description="C-MOVE to the listener, or C-GET.")
     at_a_time: int = Field(default=2, ge=1, le=16, description="Studies that are fetched at the same time, at most.")
     timeout_seconds: Seconds = Field(default=60, description="Longest wait for each answer of the PACS.")
-
-
-Destination = Annotated[FolderDestination | DicomDestination, Field(discriminator="kind")]

@@ -15,10 +15,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from worker.destinations import Destination, FolderDestination
 from worker.errors import ConfigurationError
 from worker.sections import (
-    Destination,
-    FolderDestination,
     ListenerSettings,
     ReconciliationSettings,
     RetentionSettings,

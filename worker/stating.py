@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
 from worker.delivery.routing import wants
+from worker.destinations import Destination
 from worker.domain import Flag, ModelReference, Origin, PriorityReason, Stage
 from worker.repository.model_versions import RegisteredModel
 from worker.repository.results import (
@@ -17,10 +18,10 @@ from worker.repository.results import (
     last_result_uid,
     last_scoring_model,
     lock_study,
+    study_callers,
     told_destinations,
     was_said,
 )
-from worker.sections import Destination
 from worker.tables import Study
 from worker.triage import Verdict, judge, name_other_models
 
@@ -79,11 +80,11 @@ class Speaker:
         model = last_scoring_model(session, study.id) or self.champion
         flag = self._flag(session, study, name_other_models(verdict, model.reference), stage, now, model.reference)
         destinations = () if study.synthetic else self.destinations
-        told = told_destinations(session, study.id)
+        told, callers = told_destinations(session, study.id), study_callers(session, study.id)
         names = [
             destination.name
             for destination in destinations
-            if wants(destination, flag, in_scope=verdict.in_scope, told=destination.name in told)
+            if wants(destination, flag, in_scope=verdict.in_scope, callers=callers, told=destination.name in told)
         ]
         return add_result(session, study, flag, stage, model, names)
 

@@ -184,7 +184,11 @@ class RejectedInstance(Base):
 
 
 class Delivery(Claimable, Base):
-    """The outbox: one row per result and destination; `corrections` are the study's when it was last sent."""
+    """The outbox: one row per result and destination; `corrections` are the study's when it was last sent.
+
+    `form` is the kind of DICOM object that was taken. `commitment` says what became of the storage commitment that was
+    asked for under `transaction_uid`.
+    """
 
     __tablename__ = "deliveries"
 
@@ -193,25 +197,19 @@ class Delivery(Claimable, Base):
     state: Mapped[str] = mapped_column(Code)
     answer: Mapped[str | None] = mapped_column(Text)
     corrections: Mapped[int] = mapped_column(default=0)
+    form: Mapped[str | None] = mapped_column(Code)
+    commitment: Mapped[str | None] = mapped_column(Code)
+    transaction_uid: Mapped[str | None] = mapped_column(UID)
     created_at: Mapped[datetime]
     delivered_at: Mapped[datetime | None]
 
     __table_args__ = (
         UniqueConstraint("result_id", "destination"),
         Index("ix_deliveries_work", _MOST_URGENT, "id", sqlite_where=_TO_DELIVER, postgresql_where=_TO_DELIVER),
+        Index("ux_deliveries_transaction", "transaction_uid", unique=True),
         Index("ix_deliveries_dead", "id", sqlite_where=_DEAD, postgresql_where=_DEAD),
         Index("ix_deliveries_leased", "destination", sqlite_where=_BEING_DELIVERED, postgresql_where=_BEING_DELIVERED),
     )
-
-
-class DestinationOutage(Base):
-    """A destination that took nothing of late: how often in a row, and until when nothing is sent to it."""
-
-    __tablename__ = "destination_outages"
-
-    destination: Mapped[str] = mapped_column(String(64), primary_key=True)
-    failures: Mapped[int]
-    paused_until: Mapped[datetime | None]
 
 
 class Commitment(Claimable, Base):

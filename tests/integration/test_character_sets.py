@@ -19,8 +19,8 @@ from tests.results import flag, prediction
 from tests.servers.programs import require_program
 from tests.servers.storescp import StartStoreScp
 from worker.delivery.send import send
+from worker.destinations import DicomDestination, FolderDestination
 from worker.domain import ScreeningResult
-from worker.sections import DicomDestination, FolderDestination
 
 _JAPANESE = "Yamada^Tarou=山田^太郎=やまだ^たろう"
 _ESCAPED = b"=".join(b"^".join(p.encode("iso2022_jp") for p in g.split("^")) for g in _JAPANESE.split("="))

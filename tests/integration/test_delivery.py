@@ -17,9 +17,10 @@ from tests.servers.ports import LOOPBACK
 from tests.servers.programs import require_program
 from tests.servers.storescp import StartStoreScp
 from worker.delivery.send import send
+from worker.destinations import DicomDestination
 from worker.domain import ScreeningResult
 from worker.errors import DeliveryRefusedError, DeliveryRetryError
-from worker.sections import DicomDestination, TlsSettings
+from worker.sections import TlsSettings
 
 # pynetdicom drops the socket of a refused connection without closing it.
 UNCLOSED = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
@@ -34,7 +35,7 @@ def test_dcmtk_takes_the_report(result: ScreeningResult, storescp: StartStoreScp
     """Storescp receives one SR of the study that dciodvfy finds no error in and dsrdump reads."""
     server = storescp()
     answer = send(result, _destination(server.ae_title, server.port), calling_ae_title="CXRTRIAGE")
-    assert answer == "stored, status 0x0000"
+    assert answer.answer == "stored, status 0x0000"
     (received,) = server.files()
     report = dcmread(received)
     assert (report.StudyInstanceUID, report.SOPInstanceUID) == (STUDY, derive_uid(RESULT, "sr"))
@@ -62,7 +63,7 @@ def test_a_report_goes_out_by_tls(storescp: StartStoreScp, tmp_path: Path) -> No
     server = storescp("+tls", str(pacs.key), str(pacs.certificate), "+cf", str(hospital.certificate))
     tls = TlsSettings(certificate=own.certificate, key=own.key, authorities=own.authorities)
     destination = _destination(server.ae_title, server.port).model_copy(update={"tls": tls})
-    assert send(flagged_result(), destination, calling_ae_title="CXRTRIAGE") == "stored, status 0x0000"
+    assert send(flagged_result(), destination, calling_ae_title="CXRTRIAGE").answer == "stored, status 0x0000"
     assert len(server.files()) == 1
     with pytest.raises(DeliveryRetryError):
         send(flagged_result(), _destination(server.ae_title, server.port), calling_ae_title="CXRTRIAGE")
@@ -104,7 +105,7 @@ def test_a_warning_is_a_delivery_and_is_told(storescp: StartStoreScp) -> None:
         answer = send(flagged_result(), destination, calling_ae_title="CXRTRIAGE")
     finally:
         server.shutdown()
-    assert answer == "stored with a warning, status 0xB000"
+    assert answer.answer == "stored with a warning, status 0xB000"
 
 
 @UNCLOSED

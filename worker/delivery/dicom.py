@@ -1,20 +1,22 @@
 """The destination `dicom`: the structured report by C-STORE."""
 
 from dicom_io.errors import PeerUnreachableError, StoreRefusedError, TlsFilesError
+from dicom_io.report import ReportForm
 from dicom_io.scu import SUCCESS, store
 from worker.delivery.reporting import structured_report
+from worker.destinations import DicomDestination
 from worker.domain import ScreeningResult
 from worker.errors import DeliveryRefusedError, DeliveryRetryError, DestinationDownError
-from worker.sections import DicomDestination
+from worker.receipt import Receipt
 
 _PROCESSING_FAILURE = 0x0110
 
 
-def send(result: ScreeningResult, destination: DicomDestination, *, calling_ae_title: str) -> str:
+def send(result: ScreeningResult, destination: DicomDestination, *, calling_ae_title: str) -> Receipt:
     """Send the structured report of a result.
 
     Returns:
-        The status that the peer answered.
+        The status that the peer answered, and the form of the report.
 
     Raises:
         DestinationDownError: if the peer cannot be reached or is out of resources, or our certificate cannot be used.
@@ -29,7 +31,7 @@ def send(result: ScreeningResult, destination: DicomDestination, *, calling_ae_t
     except StoreRefusedError as error:
         raise _told(error.status)(str(error)) from error
     warning = "" if statuses == [SUCCESS] else " with a warning"
-    return f"stored{warning}, status 0x{statuses[0]:04X}"
+    return Receipt(f"stored{warning}, status 0x{statuses[0]:04X}", ReportForm.COMPREHENSIVE_3D_SR)
 
 
 def _told(status: int | None) -> type[DeliveryRetryError | DeliveryRefusedError]:

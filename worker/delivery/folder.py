@@ -9,13 +9,15 @@ from pathlib import Path
 
 from dicom_io.durability import sync
 from dicom_io.part10 import tolerant
+from dicom_io.report import ReportForm
 from worker.delivery.reporting import structured_report
+from worker.destinations import FolderDestination
 from worker.domain import ScreeningResult
 from worker.errors import DeliveryRefusedError, DestinationDownError
-from worker.sections import FolderDestination
+from worker.receipt import Receipt
 
 
-def send(result: ScreeningResult, destination: FolderDestination) -> str:
+def send(result: ScreeningResult, destination: FolderDestination) -> Receipt:
     """Write `<result_uid>.json` and `<result_uid>.dcm`, readable by our own account only.
 
     A file appears whole or not at all; writing the same result again replaces each file by its equal. The JSON flag
@@ -33,9 +35,9 @@ def send(result: ScreeningResult, destination: FolderDestination) -> str:
         raise DeliveryRefusedError(f"{uid!r} is no UID and cannot name a file.")
     _write(destination.path / f"{uid}.json", result.flag.to_json().encode() + b"\n")
     if not result.has_dicom_source:
-        return f"wrote {uid}.json"
+        return Receipt(f"wrote {uid}.json")
     _write(destination.path / f"{uid}.dcm", _report_file(result))
-    return f"wrote {uid}.json and {uid}.dcm"
+    return Receipt(f"wrote {uid}.json and {uid}.dcm", ReportForm.COMPREHENSIVE_3D_SR)
 
 
 def _report_file(result: ScreeningResult) -> bytes:

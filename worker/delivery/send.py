@@ -1,11 +1,13 @@
 """The one way out: hands a result to the module of the destination's kind."""
 
 from worker.delivery import dicom, folder
+from worker.destinations import Destination, DicomDestination, FolderDestination
 from worker.domain import ScreeningResult
-from worker.sections import Destination, FolderDestination
+from worker.errors import DeliveryRetryError
+from worker.receipt import Receipt
 
 
-def send(result: ScreeningResult, destination: Destination, *, calling_ae_title: str) -> str:
+def send(result: ScreeningResult, destination: Destination, *, calling_ae_title: str) -> Receipt:
     """Deliver a result; sending it again delivers the identical objects.
 
     Args:
@@ -14,13 +16,17 @@ def send(result: ScreeningResult, destination: Destination, *, calling_ae_title:
         calling_ae_title: how we call ourselves towards DICOM peers.
 
     Returns:
-        A short answer of the destination for the audit trail, without anything about the patient.
+        What the destination answered.
 
     Raises:
         DestinationDownError: if the destination could not be reached or takes nothing at present.
         DeliveryRetryError: if it asked to try this object later.
         DeliveryRefusedError: if it will not take this object.
     """
-    if isinstance(destination, FolderDestination):
-        return folder.send(result, destination)
-    return dicom.send(result, destination, calling_ae_title=calling_ae_title)
+    match destination:
+        case FolderDestination():
+            return folder.send(result, destination)
+        case DicomDestination():
+            return dicom.send(result, destination, calling_ae_title=calling_ae_title)
+        case _:
+            raise DeliveryRetryError(f"destinations of the kind {destination.kind} are not written yet")

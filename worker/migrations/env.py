@@ -2,10 +2,12 @@
 
 from alembic import context
 
-from worker import tables
+import worker.destination_tables  # these two declare every table
+import worker.tables
+from worker.table_base import Base
 
 context.configure(
-    connection=context.config.attributes["connection"], target_metadata=tables.Study.metadata, render_as_batch=True
+    connection=context.config.attributes["connection"], target_metadata=Base.metadata, render_as_batch=True
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from worker.destination_tables import DestinationOutage
 from worker.domain import DeliveryState
 from worker.repository.claims import ClaimPolicy, backed_off, is_running
 from worker.repository.intake import insert_if_absent
-from worker.tables import Delivery, DestinationOutage
+from worker.tables import Delivery
 
 LONGEST_PAUSE = timedelta(seconds=30)  # so long may a flag wait after its destination has come back
 

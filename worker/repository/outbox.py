@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, exists, select, update
 from sqlalchemy.orm import Session, aliased
 
-from worker.domain import DeliveryState, Flag, ScreeningResult
+from worker.domain import DeliveryState, ScreeningResult
 from worker.faults import Fault
+from worker.receipt import Receipt
 from worker.repository.audit import record
 from worker.repository.claims import (
     LONGEST_ERROR,
@@ -22,9 +23,9 @@ from worker.repository.claims import (
     note_death,
     release,
 )
-from worker.repository.corrections import newest_header
 from worker.repository.outages import end_outage, note_outage, paused_destinations
-from worker.tables import Delivery, Image, Result, Study
+from worker.repository.outgoing import outgoing_result
+from worker.tables import Delivery, Result, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +63,25 @@ def claim_delivery(session: Session, *, now: datetime, policy: ClaimPolicy) -> D
     if not ids:
         return None
     delivery = session.get_one(Delivery, ids[0])
-    result = _result(session, delivery)
+    result = outgoing_result(session, delivery)
     return DeliveryWork(delivery.id, delivery.destination, result.flag.study_instance_uid, result)
 
 
-def finish_delivery(session: Session, work: DeliveryWork, answer: str, now: datetime) -> None:
+def finish_delivery(session: Session, work: DeliveryWork, receipt: Receipt, now: datetime) -> None:
     """Record that the destination took the result, and what it answered."""
     if end_outage(session, work.destination):
         held_back = update(Delivery).where(Delivery.destination == work.destination, is_work(Delivery))
         session.execute(held_back.values(not_before=None))  # so that its results come in order of urgency
-    close(session, Delivery, work.delivery_id, DeliveryState.DELIVERED, answer=answer, delivered_at=now)
-    _record(session, "delivered", work, now, answer)
+    close(
+        session,
+        Delivery,
+        work.delivery_id,
+        DeliveryState.DELIVERED,
+        answer=receipt.answer,
+        form=receipt.form,
+        delivered_at=now,
+    )
+    _record(session, "delivered", work, now, receipt.answer)
 
 
 def refuse_delivery(session: Session, work: DeliveryWork, error: str, now: datetime) -> None:
@@ -169,49 +178,6 @@ def is_overtaken() -> ColumnElement[bool]:
 def _named() -> Select[Any]:
     columns: tuple[Any, ...] = (Delivery.id, Delivery.destination, Delivery.last_error, Result.result_uid)
     return select(*columns, Study.study_instance_uid).select_from(Delivery).join(Result).join(Study)
-
-
-def _result(session: Session, delivery: Delivery) -> ScreeningResult:
-    """Load what is sent, with the patient and study as they are known now."""
-    said = session.get_one(Result, delivery.result_id)
-    study = session.get_one(Study, said.study_id)
-    flag = Flag.model_validate_json(said.flag)
-    if study.corrections:
-        flag = flag.model_copy(update={"accession_number": study.accession_number})
-    delivery.corrections = study.corrections
-    predecessor = _predecessor(session, delivery, said)
-    return ScreeningResult(
-        flag=flag,
-        headers=_headers(session, study.id, flag),
-        newest_header=newest_header(session, study.id),
-        corrections=study.corrections,
-        predecessor_result_uid=predecessor[0] if predecessor else None,
-        predecessor_corrections=predecessor[1] if predecessor else 0,
-    )
-
-
-def _headers(session: Session, study_id: int, flag: Flag) -> tuple[bytes, ...]:
-    statement = select(Image.content_sha256, Image.header).where(Image.study_id == study_id)
-    headers = {sha256: header for sha256, header in session.execute(statement) if header is not None}
-    named = dict.fromkeys(image.content_sha256 for image in flag.images)
-    return tuple(headers[sha256] for sha256 in named if sha256 in headers)
-
-
-def _predecessor(session: Session, delivery: Delivery, result: Result) -> tuple[str, int] | None:
-    statement = (
-        select(Result.result_uid, Delivery.corrections)
-        .join(Delivery)
-        .where(
-            Result.study_id == result.study_id,
-            Result.id < result.id,
-            Delivery.destination == delivery.destination,
-            Delivery.state == DeliveryState.DELIVERED,
-        )
-        .order_by(Result.id.desc())
-        .limit(1)
-    )
-    row = session.execute(statement).one_or_none()
-    return None if row is None else (row.result_uid, row.corrections)
 
 
 def _record(session: Session, kind: str, work: DeliveryWork, now: datetime, answer: str) -> None:

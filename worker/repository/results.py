@@ -107,6 +107,11 @@ def told_destinations(session: Session, study_id: int) -> set[str]:
     return set(session.scalars(statement.distinct()))
 
 
+def study_callers(session: Session, study_id: int) -> set[str]:
+    """Return the calling AE titles that the study's images came from."""
+    return set(session.scalars(select(Image.calling_ae_title).where(Image.study_id == study_id).distinct()))
+
+
 def result_destinations(session: Session, result_uid: str) -> Sequence[str]:
     """Return where a result goes."""
     statement = select(Delivery.destination).join(Result).where(Result.result_uid == result_uid)

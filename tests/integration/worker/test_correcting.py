@@ -27,6 +27,7 @@ from worker.db import Database
 from worker.domain import ImageState
 from worker.errors import WithdrawalError
 from worker.queues import Queue
+from worker.receipt import Receipt
 from worker.repository.model_versions import RegisteredModel
 from worker.repository.outbox import claim_delivery, finish_delivery
 from worker.repository.scoring import finish_frames
@@ -279,7 +280,7 @@ def test_a_withdrawal_is_never_sent_after_the_flag_that_follows_it(
     order = []
     with database.begin() as session:
         while work := claim_delivery(session, now=NOW, policy=service().delivery_policy):
-            finish_delivery(session, work, "taken", NOW)
+            finish_delivery(session, work, Receipt("taken"), NOW)
             if work.destination == "flags":
                 order.append(work.result.flag.withdrawn)
     assert order == [False, True, False]

@@ -10,6 +10,7 @@ from worker import delivering
 from worker.db import Database
 from worker.delivering import Deliverer
 from worker.domain import ScreeningResult
+from worker.receipt import Receipt
 from worker.repository.model_versions import RegisteredModel
 from worker.repository.views import DeliveryView, undelivered
 from worker.service import Service
@@ -33,10 +34,10 @@ def test_a_result_that_is_our_own_fault_holds_up_no_other(
     say(database, champion, result("2.25.1", flagged=True))
     say(database, champion, result("2.25.2"))
 
-    def send(result: ScreeningResult, *_: object, **__: object) -> str:
+    def send(result: ScreeningResult, *_: object, **__: object) -> Receipt:
         if result.flag.study_instance_uid == "2.25.1":
             raise ArithmeticError
-        return "taken"
+        return Receipt("taken")
 
     monkeypatch.setattr(delivering, "send", send)
     deliverer = Deliverer(service(destinations=(FOLDER,)))

@@ -20,11 +20,11 @@ from dicom_io.reasons import Reason
 from tests.servers.ports import wait_until
 from tests.studies import STUDY, incoming, prepare, put_in_service, receive, study_id
 from worker.db import Database
+from worker.destinations import FolderDestination
 from worker.domain import ImageState
 from worker.embedded_broker import configure
 from worker.repository.model_versions import RegisteredModel
 from worker.schema import migrate
-from worker.sections import FolderDestination
 from worker.service import utc_now
 from worker.stating import Speaker
 

@@ -30,11 +30,11 @@ from tests.servers.rude import (
 )
 from worker.certificates import require_certificates
 from worker.db import Database
+from worker.destinations import DicomDestination
 from worker.doctor import Doctor
 from worker.errors import ConfigurationError
 from worker.schema import migrate
 from worker.sections import (
-    DicomDestination,
     ListenerSettings,
     PeerSettings,
     ReconciliationSettings,

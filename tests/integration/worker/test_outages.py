@@ -21,13 +21,15 @@ from tests.studies import FOLDER, NOW, SECOND, incoming, receive, result, say
 from worker import delivering
 from worker.db import Database
 from worker.delivering import Deliverer
+from worker.destination_tables import DestinationOutage
+from worker.destinations import DicomDestination, FolderDestination
 from worker.domain import ScreeningResult
 from worker.errors import DeliveryRetryError, DestinationDownError
+from worker.receipt import Receipt
 from worker.repository.model_versions import RegisteredModel
 from worker.repository.outages import LONGEST_PAUSE, DestinationView, destinations
-from worker.sections import DicomDestination, FolderDestination
 from worker.service import Service, utc_now
-from worker.tables import Delivery, DestinationOutage, Event, Image
+from worker.tables import Delivery, Event, Image
 from worker.tasks.drain import attempt
 
 TIMEOUT_SECONDS = 0.5
@@ -60,13 +62,13 @@ class Peer:
         self.sent: list[str | None] = []
         monkeypatch.setattr(delivering, "send", self.send)
 
-    def send(self, result: ScreeningResult, _destination: object, **_: object) -> str:
+    def send(self, result: ScreeningResult, _destination: object, **_: object) -> Receipt:
         """Take a result, or be down for all, or fall over one."""
         self.tries += 1
         if self.down or result.flag.study_instance_uid == self.poison:
             raise DestinationDownError("down")
         self.sent.append(result.flag.study_instance_uid)
-        return "taken"
+        return Receipt("taken")
 
 
 @pytest.fixture
@@ -152,7 +154,7 @@ def test_a_failure_of_one_result_pauses_nothing(
     """The destination answered: it may take the next one."""
     fill(database, champion, 5, "flags")
 
-    def send(*_: object, **__: object) -> str:
+    def send(*_: object, **__: object) -> Receipt:
         raise DeliveryRetryError("try that one later")
 
     monkeypatch.setattr(delivering, "send", send)

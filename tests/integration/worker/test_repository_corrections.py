@@ -14,6 +14,7 @@ from tests.studies import MINUTE, NOW, POLICY, STUDY, flags, incoming, prepare, 
 from tests.studies import the_study as study_of
 from worker.db import Database
 from worker.delivery.reporting import structured_report
+from worker.receipt import Receipt
 from worker.repository.corrections import newest_header
 from worker.repository.model_versions import RegisteredModel
 from worker.repository.outbox import DeliveryWork, claim_delivery, finish_delivery
@@ -70,7 +71,7 @@ def take(database: Database, destination: str = "flags") -> DeliveryWork:
 def finish(database: Database, work: DeliveryWork) -> None:
     """Let the destination accept it."""
     with database.begin() as session:
-        finish_delivery(session, work, "taken", NOW)
+        finish_delivery(session, work, Receipt("taken"), NOW)
 
 
 def report(work: DeliveryWork) -> Dataset:

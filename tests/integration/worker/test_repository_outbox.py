@@ -10,6 +10,7 @@ from tests.plans import plans
 from tests.studies import MINUTE, NOW, POLICY, SECOND, STUDY, incoming, prepare, receive, result, rolled_back, say
 from worker.db import Database
 from worker.domain import DeliveryState, Stage
+from worker.receipt import Receipt
 from worker.repository.claims import exhausted, release
 from worker.repository.model_versions import RegisteredModel
 from worker.repository.outbox import (
@@ -33,7 +34,7 @@ def finish(database: Database, work: DeliveryWork | None) -> DeliveryWork:
     """Let the destination accept it."""
     assert work is not None
     with database.begin() as session:
-        finish_delivery(session, work, "0x0000", NOW)
+        finish_delivery(session, work, Receipt("0x0000"), NOW)
     return work
 
 

@@ -29,6 +29,7 @@ TABLES = {
     "events",
     "commitments",
     "destination_outages",
+    "destination_forms",
     "rejected_instances",
     "reconciliations",
 }

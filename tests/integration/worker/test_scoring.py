@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from tests.integration.worker.conftest import Clock, Wakes
 from tests.studies import MODEL, NOW, incoming, put_in_service, receive
 from worker.db import Database
+from worker.destinations import FolderDestination
 from worker.domain import ImageState
 from worker.inference import Scores
 from worker.model.artifact import ModelCard, default_directory, load_card
@@ -25,7 +26,6 @@ from worker.repository.model_versions import RegisteredModel
 from worker.repository.preparation import ImageWork, Preparation, finish_image
 from worker.repository.results import image_outcomes
 from worker.scoring import Scorer
-from worker.sections import FolderDestination
 from worker.service import Service
 from worker.stating import Speaker
 from worker.tables import Image, PreparedImage, Result, Score

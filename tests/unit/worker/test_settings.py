@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from worker.destinations import DicomDestination, FolderDestination
 from worker.errors import ConfigurationError
-from worker.sections import DicomDestination, FolderDestination
 from worker.settings import CONFIG_VARIABLE, Settings, load_settings
 
 

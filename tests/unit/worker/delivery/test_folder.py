@@ -11,9 +11,10 @@ from pydicom import dcmread
 from dicom_io.reasons import Reason
 from tests.results import RESULT, flag, flagged_result, prediction
 from worker.delivery.send import send
+from worker.destinations import FolderDestination
 from worker.domain import ScreeningResult
 from worker.errors import DeliveryRefusedError, DeliveryRetryError
-from worker.sections import FolderDestination
+from worker.receipt import Receipt
 
 
 @pytest.fixture
@@ -22,13 +23,13 @@ def destination(tmp_path: Path) -> FolderDestination:
     return FolderDestination(kind="folder", name="flags", path=tmp_path / "flags")
 
 
-def _send(result: ScreeningResult, destination: FolderDestination) -> str:
+def _send(result: ScreeningResult, destination: FolderDestination) -> Receipt:
     return send(result, destination, calling_ae_title="TEST")
 
 
 def test_a_result_is_one_flag_and_one_report(destination: FolderDestination) -> None:
     """Both are named by the result, belong to our account alone, and nothing else is left behind."""
-    answer = _send(flagged_result(), destination)
+    answer = _send(flagged_result(), destination).answer
     assert answer == f"wrote {RESULT}.json and {RESULT}.dcm"
     files = sorted(destination.path.iterdir())
     assert [file.name for file in files] == [f"{RESULT}.dcm", f"{RESULT}.json"]
@@ -48,7 +49,7 @@ def test_sending_again_changes_nothing(destination: FolderDestination) -> None:
 def test_a_png_gets_a_flag_and_no_report(destination: FolderDestination) -> None:
     """Without a DICOM source there is nothing to report on."""
     result = ScreeningResult(flag=flag(prediction(uid=None)))
-    assert _send(result, destination) == f"wrote {RESULT}.json"
+    assert _send(result, destination).answer == f"wrote {RESULT}.json"
     assert [file.name for file in destination.path.iterdir()] == [f"{RESULT}.json"]
 
 

@@ -7,8 +7,8 @@ import pytest
 from dicom_io.reasons import Reason
 from tests.results import flag, prediction
 from worker.delivery.routing import wants
+from worker.destinations import DicomDestination, FolderDestination
 from worker.domain import Flag, Origin
-from worker.sections import DicomDestination, FolderDestination
 
 FOLDER = FolderDestination(kind="folder", name="flags", path=Path("/flags"))
 PACS = DicomDestination(kind="dicom", name="pacs", ae_title="PACS", host="pacs", port=104)
