@@ -1,5 +1,7 @@
 """What a speaker says of a study, and to whom, on both kinds of database."""
 
+from dataclasses import replace
+
 from sqlalchemy import select
 
 from dicom_io.reasons import Reason
@@ -139,3 +141,16 @@ def test_every_image_of_the_flag_says_what_became_of_it(
         ("2.25.11", 1, "SCREENED", None, -4.0),
         ("2.25.11", 2, "SCREENED", None, -4.0),
     ]
+
+
+def test_a_destination_gets_the_studies_of_the_callers_it_names(
+    database: Database, champion: RegisteredModel, speaker: Speaker
+) -> None:
+    """The study's images say where it came from, each of them; another caller's study goes elsewhere."""
+    er = FOLDER.model_copy(update={"name": "er", "callers": ("ER",)})
+    ward = FOLDER.model_copy(update={"name": "ward", "callers": (incoming().calling_ae_title,)})
+    receive(database, incoming())
+    prepare(database)
+    score_everything(database, champion, flagged={"2.25.11"})
+    state(database, replace(speaker, destinations=(er, ward)).state_finding)
+    assert [row[2] for row in outbox(database)] == ["ward"]
