@@ -1,9 +1,7 @@
 """The answer loop is closed: a PACS that sends us everything it holds, our own reports included."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import pytest
 from pydicom import Dataset
@@ -52,13 +50,8 @@ def _push(pacs: Orthanc, *films: Dataset) -> None:
 
 def _reports(pacs: Orthanc) -> list[str]:
     """SOP Instance UIDs of the structured reports that the PACS holds."""
-    request = Request(  # noqa: S310 - always http on loopback
-        f"{pacs.url}/tools/find",
-        data=json.dumps({"Level": "Instance", "Query": {"Modality": "SR"}, "Expand": True}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    with urlopen(request, timeout=10) as answer:  # noqa: S310
-        return sorted(found["MainDicomTags"]["SOPInstanceUID"] for found in json.load(answer))
+    found = pacs.post("/tools/find", {"Level": "Instance", "Query": {"Modality": "SR"}, "Expand": True})
+    return sorted(instance["MainDicomTags"]["SOPInstanceUID"] for instance in found)
 
 
 @dataclass(frozen=True)
@@ -137,6 +130,4 @@ def test_a_pacs_that_forwards_everything_gets_one_report_per_result(
 
 
 def _send_again(pacs: Orthanc, instance: str) -> None:
-    request = Request(f"{pacs.url}/modalities/triage/store", data=instance.encode())  # noqa: S310
-    with urlopen(request, timeout=30) as answer:  # noqa: S310
-        assert json.load(answer)["FailedInstancesCount"] == 0
+    assert pacs.post("/modalities/triage/store", instance.encode())["FailedInstancesCount"] == 0

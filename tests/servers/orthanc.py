@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from tests.servers.ports import LOOPBACK, free_port
 from tests.servers.processes import running
@@ -26,6 +26,13 @@ class Orthanc:
     def get(self, path: str) -> Any:
         """The JSON answer of its REST interface, e.g. of `/instances`."""
         with urlopen(f"{self.url}{path}", timeout=10) as answer:  # noqa: S310  # always http on loopback
+            return json.load(answer)
+
+    def post(self, path: str, body: object) -> Any:
+        """Its JSON answer to a POST; the body is sent as JSON, or as it is if it is bytes."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = Request(f"{self.url}{path}", data=data)  # noqa: S310
+        with urlopen(request, timeout=60) as answer:  # noqa: S310
             return json.load(answer)
 
     def is_ready(self) -> bool:
