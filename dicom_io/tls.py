@@ -61,16 +61,31 @@ def client_context(security: TransportSecurity) -> ClientContext:
     Raises:
         TlsFilesError: see `server_context`.
     """
+    context = calling_context(security.authorities, security)
+    context.check_hostname = security.host_checked
+    return context
+
+
+def calling_context(authorities: Path | None, own: TransportSecurity | None = None) -> ClientContext:
+    """Make the context of a call to a server that may ask for no certificate; its name must be the host's.
+
+    Args:
+        authorities: PEM file of whom the server's certificate must come from; None: the operating system's.
+        own: our certificate and its key; None: we have none to show.
+
+    Raises:
+        TlsFilesError: see `server_context`.
+    """
     context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
     context.sslsocket_class = _ClientSocket
     _harden(context)
-    context.check_hostname = security.host_checked
-    _load_own(context, security)
-    if security.authorities is None:
+    if own is not None:
+        _load_own(context, own)
+    if authorities is None:
         context.load_default_certs()
     else:
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a peer's own certificate may stand for its authority
-        _load_authorities(context, security.authorities)
+        _load_authorities(context, authorities)
     return context
 
 

@@ -19,6 +19,10 @@ from dicom_io.transfer_syntaxes import ACCEPTED
 from training.cli import app as training_app
 from training.config import load_recipe, recipe_names
 from worker.cli.main import app
+from worker.delivery.hl7.acknowledgement import ANSWERS
+from worker.delivery.hl7.encoding import CODECS
+from worker.delivery.hl7.observations import STATEMENTS
+from worker.delivery.hl7.segments import LAYOUT
 from worker.settings import Settings
 
 REPOSITORY = Path(__file__).parents[1]
@@ -111,6 +115,33 @@ def private_codes() -> str:
     return _table(("code", "meaning"), ((f"`{code.value}`", code.meaning) for code in private))
 
 
+def hl7_fields() -> str:
+    """Every field of the ORU that is not always empty."""
+    fields = ((f"{name}-{place}", holds) for name, places in LAYOUT.items() for place, holds in places.items())
+    return _table(("field", "holds"), fields)
+
+
+def hl7_statements() -> str:
+    """Everything that an OBX may state."""
+    rows = ((_identifier(code), kind, says) for code, (kind, says) in STATEMENTS.items())
+    return _table(("OBX-3", "OBX-2", "OBX-5"), rows)
+
+
+def _identifier(code: Code) -> str:
+    return f"`{code.value}^{code.meaning}^{code.scheme_designator}`"
+
+
+def hl7_answers() -> str:
+    """What each acknowledgement means."""
+    answers = ((codes, error, verdict.value) for codes, error, verdict in ANSWERS)
+    return _table(("MSA-1", "error code", "what happens"), answers)
+
+
+def hl7_character_sets() -> str:
+    """Every term that MSH-18 may have."""
+    return _table(("MSH-18", "encoded as"), ((f"`{term}`", codec) for term, codec in CODECS.items()))
+
+
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("README.md", settings),
     "commands": ("README.md", commands),
@@ -119,6 +150,10 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "transfer-syntaxes": ("deploy/conformance.md", transfer_syntaxes),
     "private-codes": ("deploy/conformance.md", private_codes),
     "reasons": ("deploy/conformance.md", reasons),
+    "hl7-fields": ("deploy/conformance.md", hl7_fields),
+    "hl7-statements": ("deploy/conformance.md", hl7_statements),
+    "hl7-answers": ("deploy/conformance.md", hl7_answers),
+    "hl7-character-sets": ("deploy/conformance.md", hl7_character_sets),
 }
 
 

@@ -1,11 +1,11 @@
-"""The files of DICOM TLS, looked at before anything is started with them."""
+"""The files of TLS, looked at before anything is started with them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dicom_io.errors import TlsFilesError
-from dicom_io.tls import client_context, server_context
-from worker.destinations import DicomDestination
+from dicom_io.tls import calling_context, client_context, server_context
+from worker.destinations import ClientTlsSettings, DicomDestination, FolderDestination
 from worker.errors import ConfigurationError
 from worker.sections import PeerSettings
 from worker.settings import Settings
@@ -24,6 +24,9 @@ def require_certificates(settings: Settings) -> None:
         if peer.tls is not None:
             with _named(section):
                 client_context(peer.tls.security)
+    for section, tls in _servers(settings):
+        with _named(section):
+            calling_context(tls.authorities, tls.own)
 
 
 @contextmanager
@@ -32,6 +35,12 @@ def _named(section: str) -> Iterator[None]:
         yield
     except TlsFilesError as error:
         raise ConfigurationError(f"{section}: {error}") from error
+
+
+def _servers(settings: Settings) -> Iterator[tuple[str, ClientTlsSettings]]:
+    for destination in settings.effective_destinations:
+        if not isinstance(destination, FolderDestination) and isinstance(destination.tls, ClientTlsSettings):
+            yield f"destination {destination.name}, tls", destination.tls
 
 
 def _peers(settings: Settings) -> Iterator[tuple[str, PeerSettings]]:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from dicom_io.types import TransportSecurity
 from worker.sections import AETitle, Host, Name, PeerSettings, Port, Seconds, Section
 
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
@@ -27,6 +28,13 @@ class ClientTlsSettings(Section):
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key: give both, or neither")
         return self
+
+    @property
+    def own(self) -> TransportSecurity | None:
+        """Our own certificate with its key; None if we have none to show."""
+        if self.certificate is None or self.key is None:
+            return None
+        return TransportSecurity(self.certificate, self.key, self.authorities)
 
 
 class _Destination(Section):

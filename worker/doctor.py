@@ -15,7 +15,8 @@ from dicom_io.scu import echo, store
 from dicom_io.secondary_capture import secondary_capture
 from dicom_io.types import ApplicationEntity
 from worker.champion import InstalledChampion, find_champion
-from worker.destinations import DicomDestination
+from worker.delivery.hl7.mllp import probe
+from worker.destinations import Destination, DicomDestination, Hl7Destination
 from worker.domain import ImageState
 from worker.errors import TriageError
 from worker.service import Service
@@ -60,8 +61,19 @@ class Doctor:
         yield _attempt("listener", self._listener)
         yield _attempt("way through", self._way_through)
         for destination in self.service.settings.effective_destinations:
-            if isinstance(destination, DicomDestination):
-                yield _attempt(f"destination {destination.name}", partial(self._echo, destination.entity))
+            call = self._call(destination)
+            if call is not None:
+                yield _attempt(f"destination {destination.name}", call)
+
+    def _call(self, destination: Destination) -> Callable[[], str] | None:
+        """Return how to ask whether a destination is there without sending it anything; None if nobody can be asked."""
+        match destination:
+            case DicomDestination():
+                return partial(self._echo, destination.entity)
+            case Hl7Destination():
+                return partial(probe, destination.model_copy(update={"timeout_seconds": ECHO_SECONDS}))
+            case _:
+                return None
 
     def _model(self) -> str:
         card = find_champion(self.service).card

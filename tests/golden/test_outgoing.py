@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
+from tests.oru import DESTINATION
 from tests.results import flagged_result, unscreened_result
+from worker.delivery.hl7.message import build_message
 from worker.delivery.reporting import structured_report
 from worker.domain import ScreeningResult
 
@@ -43,3 +45,11 @@ def test_the_structured_report(name: str, result: ScreeningResult) -> None:
     structured_report(result).save_as(file, enforce_file_format=True)
     report = dcmread(BytesIO(file.getvalue()))
     _compare(name, json.dumps(report.to_json_dict(), indent=1, ensure_ascii=False) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "result"), [("flagged.hl7", flagged_result(complete=False)), ("unscreened.hl7", unscreened_result())]
+)
+def test_the_hl7_message(name: str, result: ScreeningResult) -> None:
+    """The ORU has the recorded segments and fields, control ID included; here one segment a line."""
+    _compare(name, build_message(result, DESTINATION).encoded.decode().replace("\r", "\n"))

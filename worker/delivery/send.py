@@ -1,7 +1,8 @@
 """The one way out: hands a result to the module of the destination's kind."""
 
 from worker.delivery import dicom, folder
-from worker.destinations import Destination, DicomDestination, FolderDestination
+from worker.delivery.hl7 import destination as hl7
+from worker.destinations import Destination, DicomDestination, FolderDestination, Hl7Destination
 from worker.domain import ScreeningResult
 from worker.errors import DeliveryRetryError
 from worker.receipt import Receipt
@@ -28,5 +29,7 @@ def send(result: ScreeningResult, destination: Destination, *, calling_ae_title:
             return folder.send(result, destination)
         case DicomDestination():
             return dicom.send(result, destination, calling_ae_title=calling_ae_title)
+        case Hl7Destination():
+            return hl7.send(result, destination)
         case _:
             raise DeliveryRetryError(f"destinations of the kind {destination.kind} are not written yet")

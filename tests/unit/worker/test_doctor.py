@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies import MODEL
+from tests.servers.mllp import answering, mllp_server
+from tests.studies import FOLDER, MODEL
 from worker.champion import InstalledChampion
 from worker.db import Database
-from worker.doctor import Doctor, NotWellError
+from worker.doctor import Doctor, NotWellError, _attempt
 from worker.model.artifact import default_directory, load_card
 from worker.repository.model_versions import CHOSEN, RegisteredModel
 from worker.service import Service
@@ -43,3 +44,14 @@ def test_another_answer_than_the_published_one_is_not_well(doctor: Doctor, insta
     """The host computes wrongly."""
     with pytest.raises(NotWellError, match="take it out of service"):
         doctor._compare(installed.card.self_test.logit + 1, 2, installed)
+
+
+def test_a_receiver_of_hl7_is_called_and_told_nothing(doctor: Doctor) -> None:
+    """There, it is well; gone, it is not; and a folder has nobody to call."""
+    with mllp_server(answering("AA")) as server:
+        call = doctor._call(server.destination())
+        assert call is not None
+        assert _attempt("destination ris", call).problem is None
+        assert doctor._call(FOLDER) is None
+    assert server.received == []
+    assert "cannot be reached" in str(_attempt("destination ris", call).problem)
