@@ -4,6 +4,7 @@ A missing server program skips the tests that need it on a developer's machine a
 """
 
 import os
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import dcmqrscp as dcmqrscp_server
+from tests.servers import http as http_servers
 from tests.servers import orthanc as orthanc_server
 from tests.servers import ports
 from tests.servers import postgres as postgres_server
@@ -113,5 +115,16 @@ def dcmqrscp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dcmqrscp_serv
             folder = tmp_path_factory.mktemp("dcmqrscp")
             server = dcmqrscp_server.dcmqrscp(folder, *options, ae_title=ae_title, destinations=destinations)
             return running.enter_context(server)
+
+        yield start
+
+
+@pytest.fixture
+def http_server() -> Iterator[http_servers.StartHttp]:
+    """Call it to start an HTTP server, with a context one that speaks TLS; the test tells it what to answer."""
+    with ExitStack() as running:
+
+        def start(context: ssl.SSLContext | None = None) -> http_servers.HttpServer:
+            return running.enter_context(http_servers.http_server(context))
 
         yield start

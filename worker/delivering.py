@@ -48,8 +48,9 @@ class Deliverer:
             self._finish(work, receipt)
 
     def _send(self, work: DeliveryWork) -> Receipt:
-        settings = self.service.settings
-        return send(work.result, self._destination(work.destination), calling_ae_title=settings.listener.ae_title)
+        title = self.service.settings.listener.ae_title
+        destination = self._destination(work.destination)
+        return send(work.result, destination, calling_ae_title=title, now=self.service.now)
 
     def _destination(self, name: str) -> Destination:
         for destination in self.service.settings.effective_destinations:

@@ -2,13 +2,20 @@
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from dicom_io.types import TransportSecurity
 from worker.sections import AETitle, Host, Name, PeerSettings, Port, Seconds, Section
 
-Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
+
+def _with_a_host(url: str) -> str:
+    _ = urlsplit(url).port  # raises where the host or the port is none
+    return url
+
+
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"), AfterValidator(_with_a_host)]
 # MSH-3 to MSH-6 (HL7 v2.5.1 2.14.9): printable ASCII without the delimiters that MSH-2 declares.
 Hl7Name = Annotated[str, Field(max_length=180, pattern=r"^[ !-%'-\[\]_-{}]*$")]
 
@@ -123,7 +130,7 @@ class WebhookDestination(_HttpDestination):
     """Posts the JSON flag, signed."""
 
     kind: Literal["webhook"]
-    url: Url = Field(description="Where the flag is posted.")
+    url: Url = Field(repr=False, description="Where the flag is posted.")
     secret: SecretStr = Field(min_length=16, description="Key of the HMAC-SHA256 signature, 16 characters at least.")
 
 

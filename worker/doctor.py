@@ -16,7 +16,13 @@ from dicom_io.secondary_capture import secondary_capture
 from dicom_io.types import ApplicationEntity
 from worker.champion import InstalledChampion, find_champion
 from worker.delivery.hl7.mllp import probe
-from worker.destinations import Destination, DicomDestination, Hl7Destination
+from worker.destinations import (
+    Destination,
+    DicomDestination,
+    DicomwebDestination,
+    Hl7Destination,
+    WebhookDestination,
+)
 from worker.domain import ImageState
 from worker.errors import TriageError
 from worker.service import Service
@@ -60,6 +66,10 @@ class Doctor:
         yield _attempt("spool", self._spool)
         yield _attempt("listener", self._listener)
         yield _attempt("way through", self._way_through)
+        yield from self.destinations()
+
+    def destinations(self) -> Iterator[Finding]:
+        """Reach each destination that can be asked without sending it anything that it would file."""
         for destination in self.service.settings.effective_destinations:
             call = self._call(destination)
             if call is not None:
@@ -72,6 +82,8 @@ class Doctor:
                 return partial(self._echo, destination.entity)
             case Hl7Destination():
                 return partial(probe, destination.model_copy(update={"timeout_seconds": ECHO_SECONDS}))
+            case DicomwebDestination() | WebhookDestination():
+                return partial(_reach, destination)
             case _:
                 return None
 
@@ -158,6 +170,14 @@ class Doctor:
             return replace(own, host=host)
         # Only the listener holds its own certificate, whatever host that names.
         return replace(own, host=host, tls=replace(own.tls, authorities=own.tls.certificate, host_checked=False))
+
+
+def _reach(destination: DicomwebDestination | WebhookDestination) -> str:
+    try:
+        from worker.delivery.http_probe import reach  # noqa: PLC0415 - only hosts that deliver have what it needs
+    except ModuleNotFoundError:
+        return "not asked: that takes the extra `deliver`, which is not installed on this host"
+    return reach(destination, timeout_seconds=ECHO_SECONDS)
 
 
 def _attempt(name: str, attempt: Callable[[], str]) -> Finding:

@@ -15,6 +15,8 @@ _QUIET = {
     "highdicom": logging.WARNING,
     "pynetdicom": logging.CRITICAL,  # tracebacks for whatever a peer sends; the door says one line of its own
     "pydicom": logging.ERROR,
+    "urllib3": logging.ERROR,  # whole URLs, which may hold a token
+    "dicomweb_client": logging.WARNING,
     "celery.app.trace": logging.WARNING,
     "celery.beat": logging.WARNING,
     "celery.worker.strategy": logging.WARNING,

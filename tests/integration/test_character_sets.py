@@ -16,10 +16,12 @@ from dicom_io.part10 import tolerant
 from dicom_io.reader import read_raw_header
 from tests.films import film, save
 from tests.results import flag, prediction
+from tests.servers.http import StartHttp
 from tests.servers.programs import require_program
 from tests.servers.storescp import StartStoreScp
+from worker.delivery.reporting import encode_file, structured_report
 from worker.delivery.send import send
-from worker.destinations import DicomDestination, FolderDestination
+from worker.destinations import DicomDestination, DicomwebDestination, FolderDestination
 from worker.domain import ScreeningResult
 
 _JAPANESE = "Yamada^Tarou=山田^太郎=やまだ^たろう"
@@ -132,6 +134,20 @@ def test_a_name_reaches_a_pacs_byte_for_byte(
         assert read_file_meta_info(received).TransferSyntaxUID.is_implicit_VR == bool(options)
         _assert_same_bytes(received, *CASES[case])
         received.unlink()
+
+
+def test_a_name_reaches_a_dicomweb_service_byte_for_byte(
+    http_server: StartHttp, results: dict[str, ScreeningResult]
+) -> None:
+    """The library that sends the report does not read it: the file arrives within the request as a folder gets it."""
+    server = http_server()
+    destination = DicomwebDestination(kind="dicomweb", name="web", url=server.url)
+    for case, result in results.items():
+        send(result, destination, calling_ae_title="US")
+        file = encode_file(structured_report(result))
+        assert b"\r\n\r\n" + file + b"\r\n--" in server.requests[-1].body
+        for part in CASES[case]:
+            assert part in file
 
 
 def _delivered(result: ScreeningResult, folder: Path) -> Path:

@@ -11,7 +11,9 @@ from urllib.request import Request, urlopen
 
 from tests.servers.ports import LOOPBACK, free_port
 from tests.servers.processes import running
-from tests.servers.programs import require_program
+from tests.servers.programs import require_file, require_program
+
+_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,14 @@ class Orthanc:
         except (URLError, ConnectionError):
             return False
         return True
+
+
+def dicomweb() -> dict[str, Any]:
+    """The keys of its configuration with which it offers DICOMweb at `{url}/dicom-web`."""
+    return {
+        "Plugins": [str(require_file(_DICOMWEB, "orthanc-dicomweb"))],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+    }
 
 
 class StartOrthanc(Protocol):

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -16,8 +18,19 @@ def require_program(name: str, package: str, *, folder: str | None = None) -> st
     """
     path = shutil.which(name, path=folder) or shutil.which(name, path="/usr/sbin")
     if path is None:
-        message = f"{name} is missing: install the Debian package {package} (make test does so as root)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        _missing(name, package)
     return path
+
+
+def require_file(path: Path, package: str) -> Path:
+    """The path of a file that a Debian package brings, such as a plug-in; without it as without a program."""
+    if not path.exists():
+        _missing(path.name, package)
+    return path
+
+
+def _missing(name: str, package: str) -> NoReturn:
+    message = f"{name} is missing: install the Debian package {package} (make test does so as root)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)

@@ -7,7 +7,7 @@ import pytest
 
 PREPARE = {"imagecodecs", "PIL", "rle"}
 SCORE = {"safetensors", "torch", "torchvision"}
-DELIVER = {"highdicom"}
+DELIVER = {"dicomweb_client", "highdicom", "requests"}
 TRAIN = {"jinja2", "matplotlib", "scipy", "sklearn"}
 # What None stands for in sys.modules cannot be imported, as if it were not installed.
 WITHOUT = """
@@ -22,6 +22,7 @@ importlib.import_module(sys.argv[1])
     [
         pytest.param("worker.listener", PREPARE | SCORE | DELIVER | TRAIN, id="listener"),
         pytest.param("worker.cli.main", PREPARE | SCORE | DELIVER | TRAIN, id="commands"),
+        pytest.param("worker.doctor", PREPARE | SCORE | DELIVER | TRAIN, id="doctor"),
         pytest.param("worker.celery", PREPARE | SCORE | DELIVER | TRAIN, id="beat"),
         pytest.param("worker.tasks.prepare", SCORE | DELIVER | TRAIN, id="prepare"),
         pytest.param("worker.tasks.score", DELIVER | TRAIN, id="score"),

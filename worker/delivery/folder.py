@@ -4,13 +4,11 @@ import os
 import re
 import tempfile
 from contextlib import suppress
-from io import BytesIO
 from pathlib import Path
 
 from dicom_io.durability import sync
-from dicom_io.part10 import tolerant
 from dicom_io.report import ReportForm
-from worker.delivery.reporting import structured_report
+from worker.delivery.reporting import encode_file, structured_report
 from worker.destinations import FolderDestination
 from worker.domain import ScreeningResult
 from worker.errors import DeliveryRefusedError, DestinationDownError
@@ -36,15 +34,8 @@ def send(result: ScreeningResult, destination: FolderDestination) -> Receipt:
     _write(destination.path / f"{uid}.json", result.flag.to_json().encode() + b"\n")
     if not result.has_dicom_source:
         return Receipt(f"wrote {uid}.json")
-    _write(destination.path / f"{uid}.dcm", _report_file(result))
+    _write(destination.path / f"{uid}.dcm", encode_file(structured_report(result)))
     return Receipt(f"wrote {uid}.json and {uid}.dcm", ReportForm.COMPREHENSIVE_3D_SR)
-
-
-def _report_file(result: ScreeningResult) -> bytes:
-    file = BytesIO()
-    with tolerant():
-        structured_report(result).save_as(file, enforce_file_format=True)
-    return file.getvalue()
 
 
 def _write(path: Path, content: bytes) -> None:

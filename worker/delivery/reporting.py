@@ -1,8 +1,11 @@
 """From a result of the service to its DICOM structured report."""
 
+from io import BytesIO
+
 from pydicom import Dataset
 
 from dicom_io.errors import MissingAttributeError
+from dicom_io.part10 import tolerant
 from dicom_io.reasons import Reason
 from dicom_io.report import ScreenedImage, ScreeningReport
 from dicom_io.sr import build_sr
@@ -20,6 +23,14 @@ def structured_report(result: ScreeningResult) -> Dataset:
         return build_sr(_report(result), result.headers, result.newest_header)
     except MissingAttributeError as error:
         raise DeliveryRefusedError(f"No structured report can be made: {error}") from error
+
+
+def encode_file(dataset: Dataset) -> bytes:
+    """Encode an object as a DICOM file (PS3.10 7), its values as they are; the same object gives the same bytes."""
+    file = BytesIO()
+    with tolerant():
+        dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()
 
 
 def _report(result: ScreeningResult) -> ScreeningReport:

@@ -1,20 +1,41 @@
 """The one way out: hands a result to the module of the destination's kind."""
 
-from worker.delivery import dicom, folder
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import assert_never
+
+from worker.delivery import dicom, dicomweb, folder, webhook
 from worker.delivery.hl7 import destination as hl7
-from worker.destinations import Destination, DicomDestination, FolderDestination, Hl7Destination
+from worker.destinations import (
+    Destination,
+    DicomDestination,
+    DicomwebDestination,
+    FolderDestination,
+    Hl7Destination,
+    WebhookDestination,
+)
 from worker.domain import ScreeningResult
-from worker.errors import DeliveryRetryError
 from worker.receipt import Receipt
 
 
-def send(result: ScreeningResult, destination: Destination, *, calling_ae_title: str) -> Receipt:
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def send(
+    result: ScreeningResult,
+    destination: Destination,
+    *,
+    calling_ae_title: str,
+    now: Callable[[], datetime] = _utc_now,
+) -> Receipt:
     """Deliver a result; sending it again delivers the identical objects.
 
     Args:
         result: what is sent.
         destination: where to.
         calling_ae_title: how we call ourselves towards DICOM peers.
+        now: the clock, for what says when it was sent.
 
     Returns:
         What the destination answered.
@@ -31,5 +52,9 @@ def send(result: ScreeningResult, destination: Destination, *, calling_ae_title:
             return dicom.send(result, destination, calling_ae_title=calling_ae_title)
         case Hl7Destination():
             return hl7.send(result, destination)
+        case DicomwebDestination():
+            return dicomweb.send(result, destination)
+        case WebhookDestination():
+            return webhook.send(result, destination, now=now())
         case _:
-            raise DeliveryRetryError(f"destinations of the kind {destination.kind} are not written yet")
+            assert_never(destination)

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from tests.commitment_client import CALLER, Ear
 from tests.commitment_site import Site
+from tests.outcomes import Outbox
 from tests.servers.ports import LOOPBACK, free_port
 from tests.servers.postgres import PostgresServer
 from tests.studies import FOLDER, NOW, PACS, put_in_service
@@ -158,3 +159,9 @@ def purger(service: Callable[..., Service], clock: Clock) -> Purger:
     built = service()
     clock.advance(days=15)
     return Purger(built)
+
+
+@pytest.fixture
+def outbox(database: Database, champion: RegisteredModel, service: Callable[..., Service]) -> Outbox:
+    """An empty outbox."""
+    return Outbox(database, champion, service)

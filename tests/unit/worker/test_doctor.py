@@ -1,5 +1,6 @@
 """What the doctor says of the answer to its film."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from tests.servers.mllp import answering, mllp_server
 from tests.studies import FOLDER, MODEL
 from worker.champion import InstalledChampion
 from worker.db import Database
+from worker.destinations import DicomwebDestination
 from worker.doctor import Doctor, NotWellError, _attempt
 from worker.model.artifact import default_directory, load_card
 from worker.repository.model_versions import CHOSEN, RegisteredModel
@@ -55,3 +57,16 @@ def test_a_receiver_of_hl7_is_called_and_told_nothing(doctor: Doctor) -> None:
         assert doctor._call(FOLDER) is None
     assert server.received == []
     assert "cannot be reached" in str(_attempt("destination ris", call).problem)
+
+
+def test_a_host_that_delivers_nothing_leaves_out_what_it_cannot_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the extra `deliver` brings HTTP: the doctor of a listener host says so, and that nothing is wrong."""
+    web = DicomwebDestination(kind="dicomweb", name="web", url="http://127.0.0.1:9")
+    settings = Settings(data_dir=tmp_path, destinations=(web,))
+    monkeypatch.delitem(sys.modules, "worker.delivery.http_probe", raising=False)
+    monkeypatch.setitem(sys.modules, "worker.delivery.dicomweb", None)
+    (finding,) = Doctor(Service(settings, Database("sqlite://"), lambda _queue: None)).destinations()
+    assert finding.problem is None
+    assert "not asked" in finding.answer

@@ -13,7 +13,7 @@ from tests.results import RESULT, flag, flagged_result, prediction
 from worker.delivery.send import send
 from worker.destinations import FolderDestination
 from worker.domain import ScreeningResult
-from worker.errors import DeliveryRefusedError, DeliveryRetryError
+from worker.errors import DeliveryRefusedError, DeliveryRetryError, DestinationDownError
 from worker.receipt import Receipt
 
 
@@ -67,6 +67,31 @@ def test_a_missing_mount_is_no_destination(tmp_path: Path) -> None:
     with pytest.raises(DeliveryRetryError, match="cannot be written"):
         _send(flagged_result(), lost)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_folders_place_takes_nothing_at_present(destination: FolderDestination) -> None:
+    """The operator mends that: no flag becomes a dead letter, and the file stays."""
+    destination.path.write_text("mine")
+    with pytest.raises(DestinationDownError, match="cannot be written"):
+        _send(flagged_result(), destination)
+    assert destination.path.read_text() == "mine"
+
+
+def test_a_reader_meets_whole_files_only(destination: FolderDestination, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever lies under a name that does not begin with a full stop is complete, also while a file is replaced."""
+    _send(flagged_result(), destination)
+    whole = {file.name: file.read_bytes() for file in destination.path.iterdir()}
+    seen: list[dict[str, bytes]] = []
+    sync = os.fsync
+
+    def look(descriptor: int) -> None:
+        seen.append({file.name: file.read_bytes() for file in destination.path.glob("[!.]*")})
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", look)
+    _send(flagged_result(), destination)
+    assert seen
+    assert all(files == whole for files in seen)
 
 
 def test_a_full_disk_leaves_nothing_half_written(

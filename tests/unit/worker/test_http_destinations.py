@@ -1,0 +1,55 @@
+"""The settings of destinations that are reached by HTTP."""
+
+import pytest
+from pydantic import ValidationError
+
+from worker.destinations import DicomwebDestination, WebhookDestination
+
+SECRET = "a key of the test's own"  # noqa: S105  # pragma: allowlist secret
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://pacs/dicom-web",
+        "pacs/dicom-web",
+        "https://",
+        "https:///dicom-web",
+        "https://me:hush@pacs/",
+        "https://pacs:port/",
+        "https://pacs:99999/",
+        "https://[::1/",
+        "https://pacs/a b",
+        "https://pacs/?key=hush",
+        "https://pacs/#part",
+    ],
+)
+def test_what_is_no_url_of_a_server_is_refused(url: str) -> None:
+    """At the start and not at the first flag; nor may a password stand in it."""
+    with pytest.raises(ValidationError, match="url"):
+        DicomwebDestination.model_validate({"kind": "dicomweb", "name": "web", "url": url})
+
+
+@pytest.mark.parametrize("url", ["http://pacs", "https://pacs:8443/dicom-web/", "https://[::1]:8042/dicom-web"])
+def test_a_url_is_kept_as_it_is(url: str) -> None:
+    """With and without port and path, and of an IPv6 address."""
+    assert DicomwebDestination(kind="dicomweb", name="web", url=url).url == url
+
+
+def test_what_must_not_be_seen_is_masked() -> None:
+    """The key, the credential, and a webhook's URL, whose path often is one."""
+    hook = WebhookDestination.model_validate(
+        {"kind": "webhook", "name": "hook", "url": "https://ris/T0KEN", "secret": SECRET}
+    )
+    web = DicomwebDestination.model_validate(
+        {"kind": "dicomweb", "name": "web", "url": "https://pacs", "user": "cxr", "password": SECRET}
+    )
+    for text in (repr(hook), str(hook), repr(web), str(web)):
+        assert SECRET not in text
+        assert "T0KEN" not in text
+
+
+def test_a_short_key_is_refused() -> None:
+    """Whoever can guess it can sign."""
+    with pytest.raises(ValidationError, match="secret"):
+        WebhookDestination.model_validate({"kind": "webhook", "name": "hook", "url": "https://ris", "secret": "short"})
