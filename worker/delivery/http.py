@@ -95,8 +95,9 @@ def exchange(destination: HttpDestination, headers: Mapping[str, str | bytes]) -
         try:
             yield session
         except (requests.RequestException, Urllib3Error) as error:
-            late = f"gave no whole answer within {deadline.seconds:g} s" if deadline.expired else None
-            failure = late or (context and context.failure and f"TLS: {context.failure}") or _reason(error)
+            late = f"gave no whole answer within {deadline.seconds:g} s"
+            failed_handshake = context and context.failure and f"TLS: {context.failure}"
+            failure = late if deadline.expired else failed_handshake or _reason(error, late)
             # Without the cause: it quotes the whole URL, and a URL may hold a token.
             raise DestinationDownError(f"{origin(destination)}: {failure}") from None
 
@@ -106,7 +107,7 @@ def _user_agent() -> str:
     return f"cxr-triage/{version('cxr-triage')}"
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, late: str) -> str:
     """Say why there is no answer, without a library's words: they quote the URL."""
     link: BaseException | None = error
     while link is not None:
@@ -114,4 +115,4 @@ def _reason(error: BaseException) -> str:
         if isinstance(link, OSError) and link.strerror:
             return link.strerror
         link = link.__cause__ or link.__context__
-    return "no answer in time" if isinstance(error, TimeoutError) else f"no HTTP answer ({type(error).__name__})"
+    return late if isinstance(error, TimeoutError) else f"no HTTP answer ({type(error).__name__})"
