@@ -54,6 +54,15 @@ class CommitmentRequest:
 Commit = Callable[[CommitmentRequest], None]
 
 
+def commit_nothing(_: CommitmentRequest) -> None:
+    """Take no request, where only reports are heard.
+
+    Raises:
+        CommitmentRequestError: always.
+    """
+    raise CommitmentRequestError("Storage commitment is not offered here.", status=NOT_AUTHORIZED)
+
+
 def handle_action(event: evt.Event, commit: Commit) -> tuple[int, None]:
     """Answer an N-ACTION request.
 
@@ -66,21 +75,37 @@ def handle_action(event: evt.Event, commit: Commit) -> tuple[int, None]:
         The status (PS3.4 Table J.3-2, PS3.7 10.1.4.1.10), and no Action Reply.
     """
     log = _log.bind(calling_ae_title=event.assoc.requestor.ae_title)
+    return answer(lambda: commit(commitment_request(event)), log, "commitment-refused")
+
+
+def answer(take: Callable[[], None], log: structlog.stdlib.BoundLogger, refusal: str) -> tuple[int, None]:
+    """Take a message of the Storage Commitment Service Class, and say how it is answered.
+
+    Args:
+        take: parses and takes it, or raises as `handle_action` says.
+        log: where a refusal is told.
+        refusal: the name of that event.
+
+    Returns:
+        The status, and no reply.
+    """
     try:
-        commit(commitment_request(event))
-    except CommitmentRequestError as error:
-        return _refuse(log, error.status, error)
-    except ImageError as error:  # its data set cannot be parsed
-        return _refuse(log, INVALID_ARGUMENT_VALUE, error)
+        take()
     except DicomIoError as error:
-        return _refuse(log, RESOURCE_LIMITATION, error)
-    except Exception as error:  # noqa: BLE001 - the fault is ours; the peer keeps its objects and may ask again
+        status = _status_of(error)
+        log.warning(refusal, status=f"0x{status:04X}", error=str(error), kind=type(error).__name__)
+        return status, None
+    except Exception as error:  # noqa: BLE001 - the fault is ours; the peer keeps its objects and may try again
         fault = describe(error)
-        log.error(  # noqa: TRY400 - see faults
-            "commitment-refused", status=f"0x{PROCESSING_FAILURE:04X}", error=fault.error, traceback=fault.traceback
-        )
+        log.error(refusal, status=f"0x{PROCESSING_FAILURE:04X}", error=fault.error, traceback=fault.traceback)  # noqa: TRY400 - see faults
         return PROCESSING_FAILURE, None
     return SUCCESS, None
+
+
+def _status_of(error: DicomIoError) -> int:
+    if isinstance(error, CommitmentRequestError):
+        return error.status
+    return INVALID_ARGUMENT_VALUE if isinstance(error, ImageError) else RESOURCE_LIMITATION  # parsed in vain, or ours
 
 
 def commitment_request(event: evt.Event) -> CommitmentRequest:
@@ -103,52 +128,76 @@ def commitment_request(event: evt.Event) -> CommitmentRequest:
         )
     if request.ActionTypeID != _REQUEST_STORAGE_COMMITMENT:
         raise CommitmentRequestError("No action but 1, Request Storage Commitment, is known.", status=NO_SUCH_ACTION)
-    information = _action_information(event)
+    information = information_of(event.request.ActionInformation, event.context.transfer_syntax)
     return CommitmentRequest(
         calling_ae_title=event.assoc.requestor.ae_title,
-        transaction_uid=_uid(information, "TransactionUID"),
-        references=_references(information.get("ReferencedSOPSequence")),
+        transaction_uid=uid_of(information, "TransactionUID"),
+        references=references_of(information.get("ReferencedSOPSequence")),
     )
 
 
-def _action_information(event: evt.Event) -> Dataset:
-    encoded = event.request.ActionInformation
+def information_of(encoded: io.BytesIO | None, transfer_syntax_uid: str) -> Dataset:
+    """Read what an N-ACTION or N-EVENT-REPORT request carries.
+
+    Raises:
+        CommitmentRequestError: if it is absent, or longer than `MAX_INFORMATION_BYTES`.
+        TruncatedDataError: if it ends inside an element.
+        UnsupportedObjectError: if it cannot be parsed.
+    """
     if encoded is None:
-        raise _invalid("The request carries no Action Information")
+        raise invalid("The request carries no information")
     if len(encoded.getbuffer()) > MAX_INFORMATION_BYTES:
-        message = f"The Action Information is longer than {MAX_INFORMATION_BYTES} bytes: ask in parts"
+        message = f"The information is longer than {MAX_INFORMATION_BYTES} bytes: send it in parts"
         raise CommitmentRequestError(message, status=RESOURCE_LIMITATION)
-    information = read_data_set(io.BytesIO(encoded.getvalue()), str(event.context.transfer_syntax))
+    information = read_data_set(io.BytesIO(encoded.getvalue()), str(transfer_syntax_uid))
     settle(information, strict=True)
     return information
 
 
-def _references(sequence: Sequence[Dataset] | None) -> tuple[ObjectReference, ...]:
+def references_of(sequence: Sequence[Dataset] | None) -> tuple[ObjectReference, ...]:
+    """Return the objects that a Referenced SOP Sequence names, each once.
+
+    Raises:
+        CommitmentRequestError: if there is none, one is no UID, or they are more than `MAX_REFERENCES`.
+    """
     if not sequence:
-        raise _invalid("Referenced SOP Sequence is missing or empty")
+        raise invalid("Referenced SOP Sequence is missing or empty")
     if len(sequence) > MAX_REFERENCES:
-        message = f"{len(sequence)} objects in one request, at most {MAX_REFERENCES} are taken: ask in parts"
+        message = f"{len(sequence)} objects in one request, at most {MAX_REFERENCES} are taken: send it in parts"
         raise CommitmentRequestError(message, status=RESOURCE_LIMITATION)
-    named = (
-        ObjectReference(_uid(item, "ReferencedSOPClassUID"), _uid(item, "ReferencedSOPInstanceUID"))
-        for item in sequence
-    )
-    return tuple(dict.fromkeys(named))
+    return tuple(dict.fromkeys(reference_of(item) for item in sequence))
 
 
-def _uid(dataset: Dataset, keyword: str) -> str:
-    # As strict as intake is with the UIDs of objects: what was taken under an odd UID can be asked for.
+def reference_of(item: Dataset) -> ObjectReference:
+    """Return the object that an item names.
+
+    Raises:
+        CommitmentRequestError: if it names none.
+    """
+    return ObjectReference(uid_of(item, "ReferencedSOPClassUID"), uid_of(item, "ReferencedSOPInstanceUID"))
+
+
+def item_of(reference: ObjectReference) -> Dataset:
+    """Return the item that names an object (PS3.3 10.8)."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = reference.sop_class_uid
+    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
+    return item
+
+
+def uid_of(dataset: Dataset, keyword: str) -> str:
+    """Return a UID, as strictly as intake is with those of objects: what was taken under an odd one can be asked for.
+
+    Raises:
+        CommitmentRequestError: if it is missing or none.
+    """
     value = dataset.get(keyword)
     uid = value.strip() if isinstance(value, str) else ""
     if not uid or len(uid) > _MAX_UID or not uid.isascii() or not uid.isprintable():
-        raise _invalid(f"{keyword} is missing or no UID")
+        raise invalid(f"{keyword} is missing or no UID")
     return uid
 
 
-def _invalid(what: str) -> CommitmentRequestError:
+def invalid(what: str) -> CommitmentRequestError:
+    """Return the error for a message that the sender must repair."""
     return CommitmentRequestError(f"{what}; repair the sender.", status=INVALID_ARGUMENT_VALUE)
-
-
-def _refuse(log: structlog.stdlib.BoundLogger, status: int, error: DicomIoError) -> tuple[int, None]:
-    log.warning("commitment-refused", status=f"0x{status:04X}", error=str(error), kind=type(error).__name__)
-    return status, None

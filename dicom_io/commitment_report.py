@@ -10,7 +10,7 @@ from pynetdicom.presentation import build_context, build_role
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
 from dicom_io.associating import association, name, status_of
-from dicom_io.commitment import COMMITMENT_SYNTAXES, ObjectReference
+from dicom_io.commitment import COMMITMENT_SYNTAXES, ObjectReference, item_of
 from dicom_io.errors import PeerUnreachableError, ReportRefusedError, StoreRefusedError
 from dicom_io.part10 import tolerant
 from dicom_io.types import ApplicationEntity
@@ -91,9 +91,7 @@ def _event_information(report: CommitmentReport) -> Dataset:
 
 
 def _item(reference: ObjectReference, reason: FailureReason | None = None) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = reference.sop_class_uid
-    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
+    item = item_of(reference)
     if reason is not None:
         item.FailureReason = int(reason)
     return item

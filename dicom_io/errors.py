@@ -10,7 +10,7 @@ DicomIoError
 │   ├── UnsupportedObjectError
 │   ├── PixelDecodeError
 │   └── OversizedImageError
-├── CommitmentRequestError          a storage commitment request that is not taken; `status` is the answer
+├── CommitmentRequestError          a storage commitment request or report that is not taken; `status` is the answer
 ├── SOPMismatchError                a C-STORE request and its data set name different objects
 ├── OutOfResourcesError             we cannot take responsibility for an object now; the sender may try again
 │   └── SpoolError                  the received bytes could not be made durable
@@ -95,7 +95,7 @@ class SOPMismatchError(DicomIoError):
 
 
 class CommitmentRequestError(DicomIoError):
-    """A storage commitment request is not taken.
+    """A storage commitment request, or a report on one of ours, is not taken.
 
     Args:
         message: what is wrong with it.

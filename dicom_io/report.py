@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, SecondaryCaptureImageStorage
+
 from dicom_io.reasons import Reason
 
 # Manufacturer and Manufacturer's Model Name of every object that we make; a phantom has another model name.
@@ -19,6 +21,28 @@ class ReportForm(StrEnum):
     COMPREHENSIVE_3D_SR = "comprehensive-3d-sr"
     COMPREHENSIVE_SR = "comprehensive-sr"
     SECONDARY_CAPTURE = "secondary-capture"
+
+    @property
+    def sop_class_uid(self) -> UID:
+        """SOP class of the object."""
+        return _SOP_CLASSES[self]
+
+    @property
+    def kind(self) -> str:
+        """What `derive_uid` names the object by; its series is `<kind>-series`."""
+        return "sr" if self is ReportForm.COMPREHENSIVE_3D_SR else str(self)
+
+    @property
+    def is_structured(self) -> bool:
+        """Whether it is a structured report, which a later one may name as its predecessor (PS3.3 C.17.2)."""
+        return self is not ReportForm.SECONDARY_CAPTURE
+
+
+_SOP_CLASSES = {
+    ReportForm.COMPREHENSIVE_3D_SR: Comprehensive3DSRStorage,
+    ReportForm.COMPREHENSIVE_SR: ComprehensiveSRStorage,
+    ReportForm.SECONDARY_CAPTURE: SecondaryCaptureImageStorage,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +75,7 @@ class ScreeningReport:
         result_uid: "2.25." and the decimal form of a UUID; every UID of the object derives from it.
         predecessor_result_uid: an earlier result whose report this one replaces.
         predecessor_corrections: `corrections` of that report.
+        predecessor_form: as what it was sent; a structured report names no predecessor that was none.
         corrections: how often the study's patient and study attributes were corrected before it is sent; a report that
             repeats other attributes is another object.
         complete: the last word on this revision of the study, or told early.
@@ -75,6 +100,16 @@ class ScreeningReport:
     withdrawn: bool = False
     corrections: int = 0
     predecessor_corrections: int = 0
+    predecessor_form: ReportForm | None = None
+
+
+def describe(report: ScreeningReport) -> str:
+    """Return the Series Description, which a worklist can filter on."""
+    if report.flagged:
+        return "AI TRIAGE: HIGH"
+    if report.withdrawn:
+        return "AI TRIAGE: FLAG WITHDRAWN"
+    return "AI TRIAGE: SCREENED" if report.reason is None else "AI TRIAGE: UNSCREENED"
 
 
 def derive_uid(result_uid: str, kind: str, corrections: int = 0) -> str:

@@ -18,7 +18,8 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from dicom_io.acceptor import Acceptor
 from dicom_io.access import EVERYBODY, UNOBSERVED, USUAL, Access, Limits, Observer
-from dicom_io.commitment import COMMITMENT_SYNTAXES, Commit, handle_action
+from dicom_io.commitment import COMMITMENT_SYNTAXES, Commit, commit_nothing, handle_action
+from dicom_io.commitment_outcome import Hear, handle_report
 from dicom_io.errors import DicomIoError, ImageError, OversizedImageError, SOPMismatchError
 from dicom_io.faults import describe
 from dicom_io.identification import Identification, identify
@@ -67,7 +68,8 @@ class StorageSCP:
         access: who is let in; others are turned away at the connection or the association.
         limits: on associations, sizes and times.
         observer: is told of every answer and of every connection that was turned away.
-        commit: takes a storage commitment request, or raises as `handle_action` says; None: the class is refused.
+        commit: takes a storage commitment request, or raises as `handle_action` says; None: refused.
+        hear: takes the outcome of a request of ours, or raises as `handle_report` says; None: refused.
         share_port: let other processes listen on the same port.
 
     Raises:
@@ -84,13 +86,16 @@ class StorageSCP:
         limits: Limits = USUAL,
         observer: Observer = UNOBSERVED,
         commit: Commit | None = None,
+        hear: Hear | None = None,
         share_port: bool = False,
     ) -> None:
         entity = _application_entity(address.ae_title)
         handlers: list[Any] = [(evt.EVT_C_STORE, handle_store, [receive, observer])]
-        if commit is not None:
-            entity.add_supported_context(StorageCommitmentPushModel, COMMITMENT_SYNTAXES)
-            handlers.append((evt.EVT_N_ACTION, handle_action, [commit]))
+        if commit is not None or hear is not None:
+            _support_commitment(entity, commit, hear)
+            handlers.append((evt.EVT_N_ACTION, handle_action, [commit or commit_nothing]))
+        if hear is not None:
+            handlers.append((evt.EVT_N_EVENT_REPORT, handle_report, [hear]))
         self._acceptor = Acceptor(
             entity,
             (address.host, address.port),
@@ -122,6 +127,12 @@ def _application_entity(ae_title: str) -> AE:
     for context in AllStoragePresentationContexts:
         entity.add_supported_context(context.abstract_syntax, list(ACCEPTED))
     return entity
+
+
+def _support_commitment(entity: AE, commit: Commit | None, hear: Hear | None) -> None:
+    # Who reports proposes itself as SCP (PS3.4 J.3.3); without role selection the caller is the one who asks.
+    roles = {} if hear is None else {"scu_role": commit is not None, "scp_role": True}
+    entity.add_supported_context(StorageCommitmentPushModel, COMMITMENT_SYNTAXES, **roles)
 
 
 def handle_store(event: evt.Event, receive: Receive, observer: Observer = UNOBSERVED) -> int:

@@ -22,7 +22,7 @@ SUCCESS = 0x0000
 _CONVERTIBLE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 _Stored = TypeVar("_Stored", Dataset, Path)
-_Kind = tuple[str, str]  # SOP Class UID, Transfer Syntax UID
+Kind = tuple[str, str]  # SOP Class UID, Transfer Syntax UID
 
 
 def echo(peer: ApplicationEntity, *, calling_ae_title: str, timeout_seconds: float) -> None:
@@ -95,18 +95,18 @@ def store_files(
 def _store(
     peer: ApplicationEntity,
     objects: Sequence[_Stored],
-    kinds: Sequence[_Kind],
+    kinds: Sequence[Kind],
     calling_ae_title: str,
     timeout_seconds: float,
 ) -> list[int]:
     if not objects:
         return []
-    contexts = _contexts(kinds, convertible=isinstance(objects[0], Dataset))
+    contexts = storage_contexts(kinds, convertible=isinstance(objects[0], Dataset))
     with association(peer, contexts, calling_ae_title=calling_ae_title, timeout_seconds=timeout_seconds) as opened:
-        return [_store_one(opened, peer, item, kind) for item, kind in zip(objects, kinds, strict=True)]
+        return [store_one(opened, peer, item, kind) for item, kind in zip(objects, kinds, strict=True)]
 
 
-def _contexts(kinds: Sequence[_Kind], *, convertible: bool) -> list[PresentationContext]:
+def storage_contexts(kinds: Sequence[Kind], *, convertible: bool) -> list[PresentationContext]:
     """Propose each pair of SOP class and transfer syntax on its own, so that the answer says which are taken."""
     wanted = dict.fromkeys(kinds)
     for sop_class, syntax in kinds:
@@ -115,7 +115,15 @@ def _contexts(kinds: Sequence[_Kind], *, convertible: bool) -> list[Presentation
     return [build_context(sop_class, syntax) for sop_class, syntax in wanted][:MOST_CONTEXTS]
 
 
-def _store_one(opened: Association, peer: ApplicationEntity, item: Dataset | Path, kind: _Kind) -> int:
+def store_one(opened: Association, peer: ApplicationEntity, item: Dataset | Path, kind: Kind) -> int:
+    """Send one object over an open association; returns and raises as `store` does.
+
+    Args:
+        opened: the association.
+        peer: who answers it.
+        item: data set with file meta, or file.
+        kind: its SOP Class UID and Transfer Syntax UID.
+    """
     try:
         with tolerant():
             status = status_of(opened.send_c_store(_as_accepted(opened, item, kind)), peer)
@@ -128,7 +136,7 @@ def _store_one(opened: Association, peer: ApplicationEntity, item: Dataset | Pat
     return status
 
 
-def _as_accepted(association: Association, item: Dataset | Path, kind: _Kind) -> Dataset | Path:
+def _as_accepted(association: Association, item: Dataset | Path, kind: Kind) -> Dataset | Path:
     """Return the object in the transfer syntax that the peer took for it, its text untouched."""
     taken = {
         syntax for c in association.accepted_contexts if c.abstract_syntax == kind[0] for syntax in c.transfer_syntax

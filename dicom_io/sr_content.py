@@ -33,7 +33,6 @@ PRIVATE_SCHEME = "99CXRTRIAGE"
 PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
 FINDING_CONTEXT = Code("408729009", "SCT", "Finding context")
 SOURCE = Code("260753009", "SCT", "Source")
-PLAIN_CHEST_X_RAY = Code("399208008", "SCT", "Plain X-ray of chest")
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
 
 STATUS = Code("screening-status", PRIVATE_SCHEME, "AI screening status")
@@ -99,7 +98,7 @@ def build_content(report: ScreeningReport, sources: Mapping[str, Dataset]) -> Co
     screened = any(image.reason is None for image in images)
     content = MeasurementReport(
         observation_context=_observation_context(report),
-        procedure_reported=PLAIN_CHEST_X_RAY if screened else codes.SCT.ImagingProcedure,
+        procedure_reported=codes.LN.XRUnspecifiedBodyRegion if screened else codes.SCT.ImagingProcedure,
         imaging_measurements=[_group(report, image, sources[image.sop_instance_uid]) for image in images],
         title=codes.DCM.ImagingMeasurementReport,
     )

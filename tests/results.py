@@ -7,6 +7,7 @@ from pydicom import Dataset
 from dicom_io.header import encode_header
 from dicom_io.phantom import phantom_dataset
 from dicom_io.reasons import Reason
+from dicom_io.report import ReportForm
 from worker.domain import (
     FINDING,
     Flag,
@@ -93,4 +94,9 @@ def unscreened_result() -> ScreeningResult:
     """One film that nothing can be said of."""
     reason = Reason.LATERAL_VIEW
     flagless = flag(prediction(reason=reason), reason=reason, warnings=("age outside the model's",))
-    return ScreeningResult(flag=flagless, headers=(encode_header(film()),), predecessor_result_uid=PREDECESSOR)
+    return ScreeningResult(
+        flag=flagless,
+        headers=(encode_header(film()),),
+        predecessor_result_uid=PREDECESSOR,
+        predecessor_form=ReportForm.COMPREHENSIVE_3D_SR,
+    )

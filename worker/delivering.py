@@ -5,12 +5,15 @@ from functools import partial
 
 import structlog
 
+from worker.committed import CommitmentEar, asked_destinations
 from worker.delivery.send import send
-from worker.destinations import Destination
+from worker.destinations import Destination, DicomDestination
+from worker.dispatch import Dispatch
 from worker.errors import DeliveryRefusedError, DeliveryRetryError, DestinationDownError
 from worker.faults import Fault
 from worker.holding import Held
 from worker.receipt import Receipt
+from worker.repository.asked_commitments import send_again_if_uncommitted
 from worker.repository.outbox import DeliveryWork, claim_delivery, finish_delivery, refuse_delivery, retry_delivery
 from worker.service import Service
 
@@ -25,8 +28,10 @@ class Deliverer:
 
     def deliver_next(self) -> bool:
         """Send the most urgent result that is due; returns whether there was one."""
+        committing = {destination.name for destination in asked_destinations(self.service.settings)}
+        now, policy = self.service.now(), self.service.delivery_policy
         with self.service.database.begin() as session:
-            work = claim_delivery(session, now=self.service.now(), policy=self.service.delivery_policy)
+            work = claim_delivery(session, now=now, policy=policy, committing=committing)
         if work is None:
             return False
         with Held(partial(self._give_back, work)):  # a lease that nobody ends would hold up the destination
@@ -48,9 +53,16 @@ class Deliverer:
             self._finish(work, receipt)
 
     def _send(self, work: DeliveryWork) -> Receipt:
-        title = self.service.settings.listener.ae_title
-        destination = self._destination(work.destination)
-        return send(work.result, destination, calling_ae_title=title, now=self.service.now)
+        destination, own = self._destination(work.destination), self.service.settings.listener.ae_title
+        dispatch = self._dispatch(work, destination)
+        return send(work.result, destination, calling_ae_title=own, dispatch=dispatch, now=self.service.now)
+
+    def _dispatch(self, work: DeliveryWork, destination: Destination) -> Dispatch:
+        hear = CommitmentEar(self.service).hear
+        if work.known_form is None or not isinstance(destination, DicomDestination):
+            return Dispatch(transaction_uid=work.transaction_uid, hear=hear)
+        refused = work.known_form.refused_lately(destination.peer, self.service.now())
+        return Dispatch(refused, work.transaction_uid, hear)
 
     def _destination(self, name: str) -> Destination:
         for destination in self.service.settings.effective_destinations:
@@ -59,8 +71,10 @@ class Deliverer:
         raise DeliveryRetryError(f"destination {name!r} is not in the settings of this host: add it")
 
     def _finish(self, work: DeliveryWork, receipt: Receipt) -> None:
+        now, policy = self.service.now(), self.service.delivery_policy
         with self.service.database.begin() as session:
-            finish_delivery(session, work, receipt, self.service.now())
+            finish_delivery(session, work, receipt, now)
+            send_again_if_uncommitted(session, work.delivery_id, now=now, policy=policy)
 
     def _refuse(self, work: DeliveryWork, error: str) -> None:
         with self.service.database.begin() as session:

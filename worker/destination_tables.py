@@ -19,11 +19,15 @@ class DestinationOutage(Base):
 
 
 class DestinationForm(Base):
-    """As which kind of DICOM object a peer takes our reports; `peer` is its address, whose change makes it unknown."""
+    """As which kind of DICOM object a peer takes our reports; `peer` is its address, whose change makes it unknown.
+
+    `refused` are better ones that it refused although it negotiates them.
+    """
 
     __tablename__ = "destination_forms"
 
     destination: Mapped[str] = mapped_column(String(64), primary_key=True)
     peer: Mapped[str] = mapped_column(Text)
     form: Mapped[str] = mapped_column(Code)
+    refused: Mapped[list[str]]
     learned_at: Mapped[datetime]

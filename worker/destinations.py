@@ -79,6 +79,11 @@ class DicomDestination(PeerSettings, _Destination):
         default=True, description="Ask the peer for storage commitment of what we sent, where it offers that."
     )
 
+    @property
+    def peer(self) -> str:
+        """The peer's title and address in one text."""
+        return f"{self.ae_title} at {self.host}:{self.port}"
+
 
 class Hl7Destination(_Destination):
     """Sends an ORU^R01 by MLLP."""

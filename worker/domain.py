@@ -82,6 +82,14 @@ class DeliveryState(StrEnum):
     DEAD = "dead"
 
 
+class CommitmentState(StrEnum):
+    """What became of the storage commitment that was asked for with a delivery."""
+
+    ASKED = "asked"
+    COMMITTED = "committed"
+    FAILED = "failed"
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 

@@ -11,6 +11,7 @@ from dicom_io.scp import StorageSCP
 from dicom_io.shared_port import reserve
 from worker.bootstrap import build_service
 from worker.celery import wake
+from worker.committed import CommitmentEar, asked_destinations
 from worker.committing import CommitmentDesk
 from worker.errors import ConfigurationError
 from worker.intake import Intake
@@ -65,6 +66,7 @@ def reserve_port(listener: ListenerSettings) -> Iterator[None]:
 def _provider(listener: ListenerSettings, service: Service, *, share_port: bool) -> StorageSCP:
     receive = Intake(service).receive
     commit = CommitmentDesk(service).take if service.settings.storage_commitment.enabled else None
+    hear = CommitmentEar(service).hear if asked_destinations(service.settings) else None
     try:
         return StorageSCP(
             listener.entity,
@@ -73,6 +75,7 @@ def _provider(listener: ListenerSettings, service: Service, *, share_port: bool)
             limits=listener.limits,
             observer=counting(),
             commit=commit,
+            hear=hear,
             share_port=share_port,
         )
     except TlsFilesError as error:

@@ -13,8 +13,12 @@ class Receipt:
         answer: a short text for the audit trail, without anything about the patient.
         form: as which kind of DICOM object the report was taken; None where none was sent.
         transaction_uid: of the storage commitment that was asked for; None if it was not.
+        peer: who answered, where the form that it takes is to be remembered; its title and address in one text.
+        refused: forms whose SOP class the peer negotiates, and whose objects it then refuses.
     """
 
     answer: str
     form: ReportForm | None = None
     transaction_uid: str | None = None
+    peer: str | None = None
+    refused: tuple[ReportForm, ...] = ()

@@ -187,7 +187,7 @@ class Delivery(Claimable, Base):
     """The outbox: one row per result and destination; `corrections` are the study's when it was last sent.
 
     `form` is the kind of DICOM object that was taken. `commitment` says what became of the storage commitment that was
-    asked for under `transaction_uid`.
+    asked for under `transaction_uid`, which stands here before it is sent; it failed `commitment_failures` times.
     """
 
     __tablename__ = "deliveries"
@@ -199,6 +199,7 @@ class Delivery(Claimable, Base):
     corrections: Mapped[int] = mapped_column(default=0)
     form: Mapped[str | None] = mapped_column(Code)
     commitment: Mapped[str | None] = mapped_column(Code)
+    commitment_failures: Mapped[int] = mapped_column(default=0)
     transaction_uid: Mapped[str | None] = mapped_column(UID)
     created_at: Mapped[datetime]
     delivered_at: Mapped[datetime | None]

@@ -77,6 +77,11 @@ def _delivery(what: str) -> Callable[[Detail], str]:
     return lambda d: what.format(d["destination"]) + f"{_because(d, 'answer')} (result {d['result_uid']})"
 
 
+def _form(detail: Detail) -> str:
+    now, before = detail["form"], detail["before"]
+    return f"{detail['destination']} takes reports as {now}, no longer as {before} (result {detail['result_uid']})"
+
+
 def _put_back(detail: Detail) -> str:
     return f"{_image(detail)}was taken out of quarantine by {detail['by']}"
 
@@ -145,6 +150,9 @@ _SENTENCES: dict[str, Callable[[Detail], str]] = {
     "delivered": _delivery("delivered to {}"),
     "delivery-retry": _delivery("not delivered to {}, is tried again"),
     "delivery-dead": _delivery("dead letter to {}"),
+    "delivery-committed": _delivery("{} committed to store the report"),
+    "delivery-uncommitted": _delivery("{} did not commit to store the report"),
+    "destination-form": _form,
     "delivery-put-back": _delivery_put_back,
     "flag-withdrawn": _withdrawn,
     "images-rejected": _rejected,

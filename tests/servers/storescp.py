@@ -35,7 +35,7 @@ class StartStoreScp(Protocol):
 
 @contextlib.contextmanager
 def storescp(folder: Path, *options: str, ae_title: str = "STORESCP", port: int | None = None) -> Iterator[StoreScp]:
-    """Run storescp for every transfer syntax it knows.
+    """Run storescp for every SOP class and transfer syntax, unless the options bring a `--config-file`.
 
     Args:
         folder: where its log and a new folder `received` go.
@@ -46,6 +46,7 @@ def storescp(folder: Path, *options: str, ae_title: str = "STORESCP", port: int 
     program = require_program("storescp", "dcmtk")
     received, log, port = folder / "received", folder / "storescp.log", port or free_port()
     received.mkdir(exist_ok=True)
-    fixed = ["--aetitle", ae_title, "--output-directory", str(received), "--accept-all", "--bit-preserving"]
+    fixed = ["--aetitle", ae_title, "--output-directory", str(received), "--bit-preserving"]
+    fixed += [] if "--config-file" in options else ["--accept-all"]
     with running([program, *fixed, *options, str(port)], ready=lambda: accepts(port), log=log):
         yield StoreScp(ae_title=ae_title, port=port, folder=received, log=log)

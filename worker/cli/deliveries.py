@@ -81,5 +81,5 @@ def _print(counts: list[DestinationView], rows: list[views.DeliveryView]) -> Non
     show(console, columns, model_rows(counts, columns))
     if rows:
         typer.echo()
-        columns = ("destination", "state", "attempts", "not_before", "last_error", "result_uid")
+        columns = ("destination", "state", "commitment", "attempts", "not_before", "last_error", "result_uid")
         show(console, columns, model_rows(rows, columns))

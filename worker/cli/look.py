@@ -59,9 +59,10 @@ def _print_history(history: views.StudyHistory) -> None:
     console = Console()
     show(console, WORKLIST_COLUMNS, worklist_rows([history.study], utc_now()))
     of_images = ("id", "state", "reason", "rejection", "withdrawn", "attempts", "last_error", "purged_at")
+    of_answers = ("answer", "form", "commitment")
     parts: tuple[tuple[Sequence[BaseModel], tuple[str, ...]], ...] = (
         (history.images, (*of_images, "sop_instance_uid")),
-        (history.deliveries, ("destination", "state", "attempts", "answer", "last_error", "result_uid")),
+        (history.deliveries, ("destination", "state", *of_answers, "attempts", "last_error", "result_uid")),
     )
     for models, columns in parts:
         if models:

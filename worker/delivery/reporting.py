@@ -7,20 +7,30 @@ from pydicom import Dataset
 from dicom_io.errors import MissingAttributeError
 from dicom_io.part10 import tolerant
 from dicom_io.reasons import Reason
-from dicom_io.report import ScreenedImage, ScreeningReport
+from dicom_io.report import ReportForm, ScreenedImage, ScreeningReport
+from dicom_io.result_picture import build_picture
 from dicom_io.sr import build_sr
 from worker.domain import Prediction, ScreeningResult, ScreeningStatus
 from worker.errors import DeliveryRefusedError
 
 
 def structured_report(result: ScreeningResult) -> Dataset:
-    """Build the structured report of a result; the same result gives the same bytes.
+    """Build the report of a result in its best form; see `report_as`."""
+    return report_as(ReportForm.COMPREHENSIVE_3D_SR, result)
+
+
+def report_as(form: ReportForm, result: ScreeningResult) -> Dataset:
+    """Build the report of a result; the same form and result give the same bytes.
 
     Raises:
         DeliveryRefusedError: if the result has no DICOM source image to report on.
     """
+    if not result.has_dicom_source:
+        raise DeliveryRefusedError("No structured report can be made: no image of the result came as DICOM.")
     try:
-        return build_sr(_report(result), result.headers, result.newest_header)
+        if form.is_structured:
+            return build_sr(_report(result), result.headers, result.newest_header, form)
+        return build_picture(_report(result), result.newest_header or result.headers[0])
     except MissingAttributeError as error:
         raise DeliveryRefusedError(f"No structured report can be made: {error}") from error
 
@@ -50,6 +60,7 @@ def _report(result: ScreeningResult) -> ScreeningReport:
         withdrawn=flag.withdrawn,
         corrections=result.corrections,
         predecessor_corrections=result.predecessor_corrections,
+        predecessor_form=result.predecessor_form,
     )
 
 

@@ -14,6 +14,7 @@ from worker.destinations import (
     Hl7Destination,
     WebhookDestination,
 )
+from worker.dispatch import PLAIN, Dispatch
 from worker.domain import ScreeningResult
 from worker.receipt import Receipt
 
@@ -27,6 +28,7 @@ def send(
     destination: Destination,
     *,
     calling_ae_title: str,
+    dispatch: Dispatch = PLAIN,
     now: Callable[[], datetime] = _utc_now,
 ) -> Receipt:
     """Deliver a result; sending it again delivers the identical objects.
@@ -35,6 +37,7 @@ def send(
         result: what is sent.
         destination: where to.
         calling_ae_title: how we call ourselves towards DICOM peers.
+        dispatch: what is known of the destination, and whether storage commitment is asked for.
         now: the clock, for what says when it was sent.
 
     Returns:
@@ -49,7 +52,7 @@ def send(
         case FolderDestination():
             return folder.send(result, destination)
         case DicomDestination():
-            return dicom.send(result, destination, calling_ae_title=calling_ae_title)
+            return dicom.send(result, destination, calling_ae_title=calling_ae_title, dispatch=dispatch)
         case Hl7Destination():
             return hl7.send(result, destination)
         case DicomwebDestination():

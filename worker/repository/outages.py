@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from worker.destination_tables import DestinationOutage
+from worker.destination_tables import DestinationForm, DestinationOutage
 from worker.domain import DeliveryState
 from worker.repository.claims import ClaimPolicy, backed_off, is_running
 from worker.repository.intake import insert_if_absent
@@ -20,7 +20,10 @@ LONGEST_PAUSE = timedelta(seconds=30)  # so long may a flag wait after its desti
 
 
 class DestinationView(BaseModel):
-    """How a destination stands; `failures_in_a_row` and `paused_until` are null unless it took nothing of late."""
+    """How a destination stands; `failures_in_a_row` and `paused_until` are null unless it took nothing of late.
+
+    `form` is the kind of DICOM object that a `dicom` destination takes; null before it took one.
+    """
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
@@ -29,6 +32,7 @@ class DestinationView(BaseModel):
     waiting_since: datetime | None
     dead: int
     last_delivered_at: datetime | None
+    form: str | None
     failures_in_a_row: int | None
     paused_until: datetime | None
 
@@ -67,10 +71,12 @@ def destinations(session: Session) -> list[DestinationView]:
             func.min(Delivery.created_at).filter(pending).label("waiting_since"),
             func.count(Delivery.id).filter(dead).label("dead"),
             func.max(Delivery.delivered_at).label("last_delivered_at"),
+            func.max(DestinationForm.form).label("form"),
             func.max(DestinationOutage.failures).label("failures_in_a_row"),
             func.max(DestinationOutage.paused_until).label("paused_until"),
         )
         .outerjoin(DestinationOutage, DestinationOutage.destination == Delivery.destination)
+        .outerjoin(DestinationForm, DestinationForm.destination == Delivery.destination)
         .group_by(Delivery.destination)
         .order_by(Delivery.destination)
     )

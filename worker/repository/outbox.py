@@ -1,14 +1,16 @@
 """The outbox: what is to be sent where, and what was answered."""
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, select, update
+from sqlalchemy import ColumnElement, Select, case, exists, select, update
 from sqlalchemy.orm import Session, aliased
 
-from worker.domain import DeliveryState, ScreeningResult
+from worker.dispatch import KnownForm
+from worker.domain import CommitmentState, DeliveryState, ScreeningResult
 from worker.faults import Fault
 from worker.receipt import Receipt
 from worker.repository.audit import record
@@ -23,6 +25,7 @@ from worker.repository.claims import (
     note_death,
     release,
 )
+from worker.repository.forms import known_form, learn_form
 from worker.repository.outages import end_outage, note_outage, paused_destinations
 from worker.repository.outgoing import outgoing_result
 from worker.tables import Delivery, Result, Study
@@ -30,19 +33,30 @@ from worker.tables import Delivery, Result, Study
 
 @dataclass(frozen=True, slots=True)
 class DeliveryWork:
-    """A result to send to one destination."""
+    """A result to send to one destination; `transaction_uid` is that of the storage commitment to ask for."""
 
     delivery_id: int
     destination: str
     study_instance_uid: str | None
     result: ScreeningResult
+    known_form: KnownForm | None = None
+    transaction_uid: str | None = None
 
 
-def claim_delivery(session: Session, *, now: datetime, policy: ClaimPolicy) -> DeliveryWork | None:
+def claim_delivery(
+    session: Session, *, now: datetime, policy: ClaimPolicy, committing: Collection[str] = ()
+) -> DeliveryWork | None:
     """Take the most urgent delivery of a destination to which nothing else is being sent and that is not paused.
 
     One at a time per destination lets one that never answers hold up one sender only. The results of a study go out in
     the order they were said: what waits for a retry is overtaken by a more urgent successor only.
+
+    Args:
+        session: of a transaction of its own.
+        now: present time.
+        policy: of deliveries.
+        committing: destinations that are asked for storage commitment. The Transaction UID is committed to the
+            database before it is sent: a peer may report before it has answered.
     """
     claim_alone(session, Delivery)
     earlier, said, saying = aliased(Delivery), aliased(Result), aliased(Result)
@@ -63,8 +77,17 @@ def claim_delivery(session: Session, *, now: datetime, policy: ClaimPolicy) -> D
     if not ids:
         return None
     delivery = session.get_one(Delivery, ids[0])
-    result = outgoing_result(session, delivery)
-    return DeliveryWork(delivery.id, delivery.destination, result.flag.study_instance_uid, result)
+    result, name = outgoing_result(session, delivery), delivery.destination
+    delivery.transaction_uid = f"2.25.{uuid.uuid4().int}" if name in committing else None
+    delivery.commitment = None
+    return DeliveryWork(
+        delivery_id=delivery.id,
+        destination=name,
+        study_instance_uid=result.flag.study_instance_uid,
+        result=result,
+        known_form=known_form(session, name),
+        transaction_uid=delivery.transaction_uid,
+    )
 
 
 def finish_delivery(session: Session, work: DeliveryWork, receipt: Receipt, now: datetime) -> None:
@@ -80,8 +103,19 @@ def finish_delivery(session: Session, work: DeliveryWork, receipt: Receipt, now:
         answer=receipt.answer,
         form=receipt.form,
         delivered_at=now,
+        transaction_uid=receipt.transaction_uid,
+        commitment=_commitment(receipt),
     )
     _record(session, "delivered", work, now, receipt.answer)
+    learn_form(session, work.destination, receipt, work.result.flag, now)
+
+
+def _commitment(receipt: Receipt) -> ColumnElement[str | None] | None:
+    """Return what stands of the storage commitment once an object is delivered; the report may have come before."""
+    if receipt.transaction_uid is None:
+        return None
+    reported = (Delivery.transaction_uid == receipt.transaction_uid) & Delivery.commitment.is_not(None)
+    return case((reported, Delivery.commitment), else_=CommitmentState.ASKED.value)
 
 
 def refuse_delivery(session: Session, work: DeliveryWork, error: str, now: datetime) -> None:
@@ -152,7 +186,8 @@ def retry_dead_deliveries(session: Session, now: datetime, *, by: str, destinati
     """
     of_destination = () if destination is None else (Delivery.destination == destination,)
     which = (Delivery.state == DeliveryState.DEAD, ~is_overtaken(), *of_destination)
-    values = {"state": DeliveryState.PENDING, "attempts": 0, "not_before": None, "lease_until": None}
+    afresh = {"attempts": 0, "commitment_failures": 0, "not_before": None, "lease_until": None}
+    values = {"state": DeliveryState.PENDING, **afresh}
     named = session.execute(_named().where(*which).order_by(Delivery.id)).all()
     put_back = set(session.scalars(update(Delivery).where(*which).values(**values).returning(Delivery.id)))
     for row in named:

@@ -66,6 +66,9 @@ class DeliveryView(_View):
     state: str
     attempts: int
     answer: str | None
+    form: str | None
+    commitment: str | None
+    transaction_uid: str | None
     last_error: str | None
     traceback: str | None
     not_before: datetime | None

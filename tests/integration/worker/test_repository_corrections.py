@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 
 from dicom_io.header import encode_header
 from dicom_io.rejection import RejectedObject, Rejection, RejectionNote
-from dicom_io.report import derive_uid
+from dicom_io.report import ReportForm, derive_uid
 from dicom_io.types import SOPInstanceReference
 from tests.results import film
 from tests.studies import MINUTE, NOW, POLICY, STUDY, flags, incoming, prepare, receive, score_everything, state
@@ -71,7 +71,7 @@ def take(database: Database, destination: str = "flags") -> DeliveryWork:
 def finish(database: Database, work: DeliveryWork) -> None:
     """Let the destination accept it."""
     with database.begin() as session:
-        finish_delivery(session, work, Receipt("taken"), NOW)
+        finish_delivery(session, work, Receipt("taken", ReportForm.COMPREHENSIVE_3D_SR), NOW)
 
 
 def report(work: DeliveryWork) -> Dataset:

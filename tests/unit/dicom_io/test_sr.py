@@ -15,7 +15,7 @@ from pydicom.uid import MultiFrameGrayscaleWordSecondaryCaptureImageStorage
 from dicom_io.errors import MissingAttributeError
 from dicom_io.header import decode_header, encode_header
 from dicom_io.phantom import phantom_dataset
-from dicom_io.report import derive_uid
+from dicom_io.report import ReportForm, derive_uid
 from dicom_io.sr import build_sr
 from tests.reports import codes_of, complaints, file_of, items_of, report_of
 
@@ -156,9 +156,11 @@ def test_times_come_from_the_result_in_the_zone_of_the_image(offset: str, expect
 
 
 def test_a_replaced_report_is_named(header: bytes) -> None:
-    """The predecessor is the report of the earlier result."""
+    """The predecessor is the report of the earlier result, as it was sent."""
     uid = decode_header(header).SOPInstanceUID
-    report = build_sr(replace(report_of("flagged", [uid]), predecessor_result_uid="2.25.99"), [header])
+    before = ReportForm.COMPREHENSIVE_3D_SR
+    later = replace(report_of("flagged", [uid]), predecessor_result_uid="2.25.99", predecessor_form=before)
+    report = build_sr(later, [header])
     series = report.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
     assert series.SeriesInstanceUID == derive_uid("2.25.99", "sr-series")
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == derive_uid("2.25.99", "sr")

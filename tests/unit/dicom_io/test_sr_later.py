@@ -8,7 +8,7 @@ import pytest
 from dicom_io.header import decode_header, encode_header
 from dicom_io.phantom import phantom_dataset
 from dicom_io.reasons import Reason
-from dicom_io.report import derive_uid
+from dicom_io.report import ReportForm, derive_uid
 from dicom_io.sr import build_sr
 from tests.reports import codes_of, complaints, file_of, items_of, report_of
 
@@ -62,7 +62,11 @@ def test_the_newest_header_lends_patient_and_study_and_a_correction_another_name
     uid = newest.SOPInstanceUID
     newest.PatientID, newest.SOPInstanceUID, newest.TimezoneOffsetFromUTC = "P2", "2.25.77", "+0100"
     changed = replace(
-        report_of("flagged", [uid]), corrections=2, predecessor_result_uid="2.25.99", predecessor_corrections=1
+        report_of("flagged", [uid]),
+        corrections=2,
+        predecessor_result_uid="2.25.99",
+        predecessor_corrections=1,
+        predecessor_form=ReportForm.COMPREHENSIVE_3D_SR,
     )
     before, after = build_sr(report_of("flagged", [uid]), [header]), build_sr(changed, [header], encode_header(newest))
     assert after.PatientID == "P2"

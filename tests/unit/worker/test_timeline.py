@@ -90,6 +90,21 @@ SCORED = {"image_id": 7, "reason": None, "error": None, "model": "resnet50 1.0.0
             {"pacs": "PACS1", "images": 0, "here": 0, "fetched": 0, "missing": 0, "reason": "no answer"},
             "PACS1 was asked what it has: 0 images: no answer",
         ),
+        (
+            "destination-form",
+            {"destination": "pacs", "form": "secondary-capture", "before": "comprehensive-sr", "result_uid": UID},
+            "pacs takes reports as secondary-capture, no longer as comprehensive-sr (result 2.25.1)",
+        ),
+        (
+            "delivery-committed",
+            {"destination": "pacs", "result_uid": UID, "answer": None},
+            "pacs committed to store the report (result 2.25.1)",
+        ),
+        (
+            "delivery-uncommitted",
+            {"destination": "pacs", "result_uid": UID, "answer": "reason 0x0110"},
+            "pacs did not commit to store the report: reason 0x0110 (result 2.25.1)",
+        ),
         ("purged", {"images": 2}, "retention removed the received files of 2 images"),
         ("command", {"command": "purge", "by": "me@host", "files": 3}, "me@host ran purge files=3"),
         ("of-a-later-version", {"a": 1, "b": None}, "of-a-later-version a=1"),

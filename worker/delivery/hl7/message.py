@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 
-from dicom_io.sr_content import PLAIN_CHEST_X_RAY
 from worker.delivery.hl7 import values
 from worker.delivery.hl7.encoding import SEGMENT_END, compose, encode
 from worker.delivery.hl7.observations import observations
@@ -20,6 +20,8 @@ from worker.destinations import Hl7Destination
 from worker.domain import ScreeningResult, ScreeningStatus
 from worker.errors import DeliveryRefusedError
 
+# The structured report says it in a code of CID 100, which has none for the chest.
+_PLAIN_CHEST_X_RAY = Code("399208008", "SCT", "Plain X-ray of chest")
 _RADIOLOGY = "RAD"  # HL7 table 0074
 
 
@@ -113,7 +115,7 @@ def _request(result: ScreeningResult, source: Source) -> dict[int, str]:
 def _procedure(result: ScreeningResult, source: Source) -> str:
     """Return the site's own code of the procedure with the standard's as its alternative, or that one alone."""
     screened = any(image.status is ScreeningStatus.SCREENED for image in result.flag.images)
-    standard = PLAIN_CHEST_X_RAY if screened else codes.SCT.ImagingProcedure
+    standard = _PLAIN_CHEST_X_RAY if screened else codes.SCT.ImagingProcedure
     stated = values.stated_code(source, "ProcedureCodeSequence")
     return (
         values.coded(standard)
