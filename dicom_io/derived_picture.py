@@ -20,6 +20,7 @@ def derived_picture(
     kind: str,
     series_number: int,
     description: str,
+    attributes: Dataset | None = None,
 ) -> Dataset:
     """Wrap a picture that we drew, without any text about the patient in it.
 
@@ -30,6 +31,7 @@ def derived_picture(
         kind: which object of the result it is; see `dicom_io.report.derive_uid`. Its series is `<kind>-series`.
         series_number: of that series.
         description: of that series.
+        attributes: what is said of the picture beside or instead of all that, in ASCII.
 
     Returns:
         A Secondary Capture with file meta, Explicit VR Little Endian, ready for `save_as` or C-STORE; the same
@@ -64,6 +66,7 @@ def derived_picture(
             content_time=created.time(),
         )
         _correct(picture)
+        picture.update(attributes or {})
         return with_source_attributes(picture, decode_header(header))
 
 

@@ -82,6 +82,8 @@ _SERIES_AND_IMAGE = (
     "ImagerPixelSpacing",
     "PixelSpacing",
     "PatientOrientation",
+    "BurnedInAnnotation",
+    "LossyImageCompression",
 )
 
 _IDENTIFYING = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")

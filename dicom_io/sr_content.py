@@ -51,7 +51,7 @@ WARNING = Code("warning", PRIVATE_SCHEME, "Warning")
 _ENGLISH = Code("en-US", "RFC5646", "English (United States)")
 _CONTAINS = RelationshipTypeValues.CONTAINS
 # The multi-frame SOP classes whose frames the reader takes for radiographs; elsewhere a frame must not be named.
-_MULTI_FRAME = frozenset(
+MULTI_FRAME = frozenset(
     (
         uid.MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
         uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
@@ -134,7 +134,7 @@ def _observation_context(report: ScreeningReport) -> ObservationContext:
 
 def _group(report: ScreeningReport, image: ScreenedImage, source: Dataset) -> MeasurementsAndQualitativeEvaluations:
     """Build the measurement group of one frame (TID 1501)."""
-    frames = [image.frame] if source.SOPClassUID in _MULTI_FRAME else None
+    frames = [image.frame] if source.SOPClassUID in MULTI_FRAME else None
     reference = SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID, frames)
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(

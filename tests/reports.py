@@ -49,15 +49,20 @@ def file_of(dataset: Dataset) -> bytes:
     return file.getvalue()
 
 
-def complaints(dataset: Dataset, folder: Path) -> list[str]:
-    """What dciodvfy and dsrdump have against the object."""
+def complaints_of_dciodvfy(dataset: Dataset, folder: Path) -> list[str]:
+    """The errors that dciodvfy finds in the object."""
     path = folder / "sr.dcm"
     path.write_bytes(file_of(dataset))
     verdict = subprocess.run(
         [require_program("dciodvfy", "dicom3tools"), "-new", path], capture_output=True, text=True, check=False
     )
+    return [line for line in verdict.stderr.splitlines() if line.startswith("Error")]
+
+
+def complaints(dataset: Dataset, folder: Path) -> list[str]:
+    """What dciodvfy and dsrdump have against the object."""
+    path, errors = folder / "sr.dcm", complaints_of_dciodvfy(dataset, folder)
     dump = subprocess.run([require_program("dsrdump", "dcmtk"), path], capture_output=True, text=True, check=False)
-    errors = [line for line in verdict.stderr.splitlines() if line.startswith("Error")]
     # Its other warnings are about character sets that its own checker does not know.
     errors += [line for line in dump.stderr.splitlines() if line[:2] in {"E:", "F:"} or "violates" in line]
     return [*errors, *(["dsrdump failed"] if dump.returncode else [])]

@@ -9,11 +9,13 @@ from worker.committed import CommitmentEar, asked_destinations
 from worker.delivery.send import send
 from worker.destinations import Destination, DicomDestination
 from worker.dispatch import Dispatch
+from worker.domain import ScreeningResult
 from worker.errors import DeliveryRefusedError, DeliveryRetryError, DestinationDownError
 from worker.faults import Fault
 from worker.holding import Held
 from worker.receipt import Receipt
 from worker.repository.asked_commitments import send_again_if_uncommitted
+from worker.repository.evidence import load_evidence
 from worker.repository.outbox import DeliveryWork, claim_delivery, finish_delivery, refuse_delivery, retry_delivery
 from worker.service import Service
 
@@ -54,8 +56,15 @@ class Deliverer:
 
     def _send(self, work: DeliveryWork) -> Receipt:
         destination, own = self._destination(work.destination), self.service.settings.listener.ae_title
-        dispatch = self._dispatch(work, destination)
-        return send(work.result, destination, calling_ae_title=own, dispatch=dispatch, now=self.service.now)
+        result, dispatch = self._with_evidence(work, destination), self._dispatch(work, destination)
+        return send(result, destination, calling_ae_title=own, dispatch=dispatch, now=self.service.now)
+
+    def _with_evidence(self, work: DeliveryWork, destination: Destination) -> ScreeningResult:
+        if not isinstance(destination, DicomDestination) or not destination.heatmap:
+            return work.result
+        with self.service.database.read() as session:
+            evidence = load_evidence(session, work.result.flag, work.destination)
+        return work.result.model_copy(update={"evidence": evidence})
 
     def _dispatch(self, work: DeliveryWork, destination: Destination) -> Dispatch:
         hear = CommitmentEar(self.service).hear

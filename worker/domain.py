@@ -160,6 +160,20 @@ class Flag(_Frozen):
         return self.model_dump_json(by_alias=True)
 
 
+class FrameEvidence(_Frozen):
+    """What the heatmap of a flagged frame is drawn from; None where it is not stored, or not any more.
+
+    Attributes:
+        prediction: what is said of the frame.
+        activation_map: float16, little endian, of a square in units of the logit.
+        pixels: what the network saw: uint8 of a square, zstd.
+    """
+
+    prediction: Prediction
+    activation_map: bytes | None
+    pixels: bytes | None
+
+
 class ScreeningResult(_Frozen):
     """A result with what the delivery needs beside the flag.
 
@@ -173,6 +187,7 @@ class ScreeningResult(_Frozen):
         predecessor_result_uid: the last earlier result of the study that this destination has accepted, if any.
         predecessor_corrections: the number of corrections when it was sent.
         predecessor_form: as which kind of DICOM object it was sent; None if it was not sent as one.
+        evidence: of the frames whose heatmaps the destination wants.
     """
 
     flag: Flag
@@ -182,6 +197,7 @@ class ScreeningResult(_Frozen):
     predecessor_result_uid: str | None = None
     predecessor_corrections: int = 0
     predecessor_form: ReportForm | None = None
+    evidence: tuple[FrameEvidence, ...] = ()
 
     @property
     def has_dicom_source(self) -> bool:

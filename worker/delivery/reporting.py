@@ -29,8 +29,8 @@ def report_as(form: ReportForm, result: ScreeningResult) -> Dataset:
         raise DeliveryRefusedError("No structured report can be made: no image of the result came as DICOM.")
     try:
         if form.is_structured:
-            return build_sr(_report(result), result.headers, result.newest_header, form)
-        return build_picture(_report(result), result.newest_header or result.headers[0])
+            return build_sr(screening_report(result), result.headers, result.newest_header, form)
+        return build_picture(screening_report(result), result.newest_header or result.headers[0])
     except MissingAttributeError as error:
         raise DeliveryRefusedError(f"No structured report can be made: {error}") from error
 
@@ -43,7 +43,8 @@ def encode_file(dataset: Dataset) -> bytes:
     return file.getvalue()
 
 
-def _report(result: ScreeningResult) -> ScreeningReport:
+def screening_report(result: ScreeningResult) -> ScreeningReport:
+    """Return what the result states, as the DICOM objects that are made of it need it."""
     flag = result.flag
     return ScreeningReport(
         result_uid=flag.result_uid,

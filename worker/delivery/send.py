@@ -1,10 +1,12 @@
 """The one way out: hands a result to the module of the destination's kind."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import assert_never
 
 from worker.delivery import dicom, dicomweb, folder, webhook
+from worker.delivery.beside import send_heatmaps
 from worker.delivery.hl7 import destination as hl7
 from worker.destinations import (
     Destination,
@@ -52,7 +54,9 @@ def send(
         case FolderDestination():
             return folder.send(result, destination)
         case DicomDestination():
-            return dicom.send(result, destination, calling_ae_title=calling_ae_title, dispatch=dispatch)
+            receipt = dicom.send(result, destination, calling_ae_title=calling_ae_title, dispatch=dispatch)
+            beside = send_heatmaps(result, destination, calling_ae_title=calling_ae_title)
+            return replace(receipt, answer="; ".join(filter(None, (receipt.answer, beside))))
         case Hl7Destination():
             return hl7.send(result, destination)
         case DicomwebDestination():
