@@ -30,6 +30,17 @@ class Orthanc:
         with urlopen(f"{self.url}{path}", timeout=10) as answer:  # noqa: S310  # always http on loopback
             return json.load(answer)
 
+    def download(self, path: str) -> bytes:
+        """The bytes of its REST interface, e.g. of `/instances/ID/file`."""
+        with urlopen(f"{self.url}{path}", timeout=60) as answer:  # noqa: S310
+            content: bytes = answer.read()
+        return content
+
+    def put(self, path: str, body: object) -> None:
+        """Set something by its REST interface, e.g. `/modalities/NAME`."""
+        request = Request(f"{self.url}{path}", data=json.dumps(body).encode(), method="PUT")  # noqa: S310
+        urlopen(request, timeout=60).close()  # noqa: S310
+
     def post(self, path: str, body: object) -> Any:
         """Its JSON answer to a POST; the body is sent as JSON, or as it is if it is bytes."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
