@@ -43,7 +43,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "*required*"
     value = field.default
-    if value is None or value == ():
+    if value is None or value in ((), ""):
         return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
@@ -58,15 +58,18 @@ def _rows(prefix: str, model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
             get_origin(part) is tuple for part in get_args(field.annotation)
         )
         yield f"`[[{prefix}{name}]]`" if repeated else f"`[{prefix}{name}]`", "", field.description or ""
-        for section in inner:
-            yield from _section_rows(f"{prefix}{name}.", section)
+        yield from _inner_rows(f"{prefix}{name}.", inner)
 
 
-def _section_rows(prefix: str, section: type[BaseModel]) -> Iterator[tuple[str, ...]]:
-    kind = section.model_fields.get("kind")
-    if kind is not None:
-        yield f'`{prefix}kind = "{get_args(kind.annotation)[0]}"`', "", (section.__doc__ or "").strip()
-    yield from (row for row in _rows(prefix, section) if row[0] != f"`{prefix}kind`")
+def _inner_rows(prefix: str, sections: list[type[BaseModel]]) -> Iterator[tuple[str, ...]]:
+    """What the kinds of a section share once, then each kind's own."""
+    rows = [list(_rows(prefix, section)) for section in sections]
+    shared = [row for row in rows[0] if all(row in others for others in rows)]
+    yield from (row for row in shared if row[0] != f"`{prefix}kind`")
+    for section, own in zip(sections, rows, strict=True) if len(sections) > 1 else ():
+        kind = get_args(section.model_fields["kind"].annotation)[0]
+        yield f'`{prefix}kind = "{kind}"`', "", (section.__doc__ or "").strip()
+        yield from (row for row in own if row not in shared)
 
 
 def settings() -> str:
