@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from dicom_io.phantom import self_test_pixels
 from worker.errors import ConfigurationError, ModelError
 from worker.model.artifact import ModelCard, load_card
+from worker.model.fusing import fuse
 from worker.model.network import Network, load_network
 from worker.model.scope import ScopeStatistics, load_scope
 
@@ -43,7 +45,17 @@ class Engine:
         self.card = card
         self._scope = scope
         self.device = device
-        self._network = network.to(device)
+        self._network: nn.Module = network.to(device)
+
+    def fuse(self) -> None:
+        """Prepare for many films: on a CPU about a second now, and a third less processor time for each film.
+
+        Raises:
+            ModelError: if the fused network does not pass the card's self test.
+        """
+        if self.device.type == "cpu" and isinstance(self._network, Network):
+            self._network = fuse(self._network, self.card.input_spec.size)
+        require_self_test(self)
 
     def score(self, pixels: NDArray[np.uint8]) -> Scores:
         """Score prepared films in one forward pass, in fp32: the precision that the threshold was chosen in.

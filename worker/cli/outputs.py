@@ -1,18 +1,21 @@
 """Where `cxr-triage screen` writes: JSON lines, CSV, and folders of PNG."""
 
 import csv
+import fcntl
 import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
-from worker.domain import ScreeningStatus
+from worker.domain import Flag, ScreeningStatus
 from worker.errors import ConfigurationError
+from worker.screening.record import Record, read_lines, read_record
 
 if TYPE_CHECKING:
-    from worker.screening import ScreenedFile
+    from worker.screening.saying import ScreenedFile
 
 STDOUT = Path("-")
 _STUDY_COLUMNS = ("study_instance_uid", "priority")
@@ -24,34 +27,67 @@ _IMAGE_COLUMNS = (
 Write = Callable[["ScreenedFile"], None]
 
 
-def open_outputs(
-    open_files: ExitStack, *, json_file: Path | None, csv_file: Path | None, prepared: Path | None, cam: Path | None
-) -> list[Write]:
-    """Open what was asked for.
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """What `screen` is to write; `-` is standard output.
+
+    Attributes:
+        json_file: one flag and its path per line.
+        csv_file: one line per frame.
+        prepared: folder of prepared films.
+        cam: folder of films with activation maps.
+        resume: whether to go on behind the JSON lines that are there.
+        overwrite: whether files may be there that are written anew.
+    """
+
+    json_file: Path | None = None
+    csv_file: Path | None = None
+    prepared: Path | None = None
+    cam: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+
+    @property
+    def standard_output_taken(self) -> bool:
+        """Whether JSON or CSV goes to standard output."""
+        return STDOUT in (self.json_file, self.csv_file)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files and folders that are written to, absolute."""
+        named = (self.json_file, self.csv_file, self.prepared, self.cam)
+        return [path.resolve() for path in named if path is not None and path != STDOUT]
+
+
+def open_outputs(open_files: ExitStack, to: Destinations, model_sha256: str) -> tuple[list[Write], Record]:
+    """Open what was asked for, in the order it is to be written: the JSON line last, as it says that a file is done.
 
     Args:
         open_files: closes the files at the end.
-        json_file: one flag and its path per line; `-` is standard output.
-        csv_file: one line per frame; `-` is standard output.
-        prepared: folder of prepared films.
-        cam: folder of films with activation maps.
+        to: where to write.
+        model_sha256: of the model that screens.
+
+    Returns:
+        What writes, and what the JSON lines say already.
 
     Raises:
-        ConfigurationError: if a file or folder cannot be made.
+        ConfigurationError: if a file or folder cannot be made, is written by another run, holds something that nobody
+            said may be lost, or is of another model.
     """
-    outputs: list[Write] = []
     try:
-        if json_file:
-            outputs.append(_json_lines(_open(open_files, json_file)))
-        if csv_file:
-            outputs.append(_csv_lines(_open(open_files, csv_file)))
-        for folder, write in ((prepared, _write_films), (cam, _write_overlays)):
+        record, json_lines = Record(), None
+        if to.json_file:
+            record, json_lines = _open_json_lines(open_files, to.json_file, to, model_sha256)
+        outputs: list[Write] = []
+        for folder, write in ((to.prepared, _write_films), (to.cam, _write_overlays)):
             if folder:
                 folder.mkdir(parents=True, exist_ok=True)
                 outputs.append(write(folder))
+        if to.csv_file:
+            outputs.append(_open_csv_lines(open_files, to.csv_file, to))
     except OSError as error:
         raise ConfigurationError(f"cannot write {error.filename}: {error.strerror}") from None
-    return outputs
+    return [*outputs, json_lines] if json_lines else outputs, record
 
 
 def sentence(screened: "ScreenedFile") -> str:
@@ -64,11 +100,52 @@ def sentence(screened: "ScreenedFile") -> str:
     elif flag.status is ScreeningStatus.SCREENED:
         parts.append(f"{flag.priority.value}, {flag.finding}" if flag.priority else "no flag")
         parts.append(f"probability {max(scored):.2f}")
-    return f"{screened.path}: {', '.join(parts)}"
+    path = str(screened.path).encode(errors="backslashreplace").decode()  # a name need not be UTF-8
+    return f"{path}: {', '.join(parts)}"
 
 
-def _open(open_files: ExitStack, path: Path) -> TextIO:
-    return sys.stdout if path == STDOUT else open_files.enter_context(path.open("w", encoding="utf-8", newline=""))
+def _open_json_lines(open_files: ExitStack, path: Path, to: Destinations, model_sha256: str) -> tuple[Record, Write]:
+    if path == STDOUT:
+        return Record(), _json_lines(sys.stdout)
+    _require_free(path, to)
+    file = open_files.enter_context(_open(path, "a"))
+    _lock(file, path)
+    record = read_record(path, model_sha256) if to.resume else Record()
+    if path.is_file():
+        file.truncate(record.size)
+    return record, _json_lines(file)
+
+
+def _open_csv_lines(open_files: ExitStack, path: Path, to: Destinations) -> Write:
+    if path == STDOUT:
+        return _csv_lines(sys.stdout)
+    _require_free(path, to)
+    file = open_files.enter_context(_open(path, "w"))
+    write = _csv_lines(file)
+    # Written anew from the JSON lines, so that both tell the same, wherever the earlier run was cut off.
+    for line in read_lines(to.json_file) if to.resume and to.json_file else ():
+        _write_rows(file, line.path, line.flag)
+    return write
+
+
+def _open(path: Path, mode: Literal["a", "w"]) -> TextIO:
+    # A file name need not be UTF-8; its other bytes stand as escapes, which JSON reads back.
+    return path.open(mode, encoding="utf-8", newline="", errors="backslashreplace")
+
+
+def _require_free(path: Path, to: Destinations) -> None:
+    if to.resume or to.overwrite or not path.is_file() or not path.stat().st_size:
+        return
+    raise ConfigurationError(f"{path} is there already: --resume goes on with it, --overwrite loses it")
+
+
+def _lock(file: TextIO, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigurationError(f"{path} is being written by another run; wait for its end") from None
+    except OSError:  # a file system without locks
+        return
 
 
 def _json_lines(file: TextIO) -> Write:
@@ -81,17 +158,22 @@ def _json_lines(file: TextIO) -> Write:
 
 
 def _csv_lines(file: TextIO) -> Write:
-    rows = csv.writer(file)
-    rows.writerow(("path", *_STUDY_COLUMNS, *_IMAGE_COLUMNS, "warnings"))
+    csv.writer(file).writerow(("path", *_STUDY_COLUMNS, *_IMAGE_COLUMNS, "warnings"))
 
     def write(screened: "ScreenedFile") -> None:
-        flag = screened.flag.model_dump(mode="json")
-        for image in flag["images"]:
-            study = [flag[column] for column in _STUDY_COLUMNS]
-            frame = [image[column] for column in _IMAGE_COLUMNS]
-            rows.writerow([str(screened.path), *study, *frame, "; ".join(flag["warnings"])])
+        _write_rows(file, str(screened.path), screened.flag)
+        file.flush()
 
     return write
+
+
+def _write_rows(file: TextIO, path: str, flag: Flag) -> None:
+    rows = csv.writer(file)
+    said = flag.model_dump(mode="json")
+    for image in said["images"]:
+        study = [said[column] for column in _STUDY_COLUMNS]
+        frame = [image[column] for column in _IMAGE_COLUMNS]
+        rows.writerow([path, *study, *frame, "; ".join(said["warnings"])])
 
 
 def _write_films(folder: Path) -> Write:
