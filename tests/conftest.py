@@ -3,6 +3,7 @@
 A missing server program skips the tests that need it on a developer's machine and fails them in CI.
 """
 
+import logging
 import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import structlog
+from pydicom import config
 
 from tests.servers import dcmqrscp as dcmqrscp_server
 from tests.servers import http as http_servers
@@ -28,6 +31,19 @@ def _no_film_cache() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CXR_FILM_CACHE", "off")
         yield
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """Whatever a test configures of the log, also by running a command, the next one finds it as it was."""
+    root = logging.getLogger()
+    handlers, level, validation = root.handlers, root.level, config.settings.reading_validation_mode
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        root.handlers = handlers
+        root.setLevel(level)
+        config.settings.reading_validation_mode = validation
 
 
 @pytest.fixture(scope="session")

@@ -1,26 +1,10 @@
 """The log, as it leaves the process."""
 
-import logging
-from collections.abc import Iterator
-
 import pytest
 import structlog
-from pydicom import config
 
 from worker.observability import configure_logging
 from worker.settings import Settings
-
-
-@pytest.fixture(autouse=True)
-def _log_as_before() -> Iterator[None]:
-    """Give the test runner its own handlers back."""
-    root = logging.getLogger()
-    handlers, level, validation = root.handlers, root.level, config.settings.reading_validation_mode
-    yield
-    config.settings.reading_validation_mode = validation
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def _fail(header: str) -> None:
