@@ -1,6 +1,6 @@
 # What a user and a developer of cxr-triage type. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test nightly chaos lint secrets audit bench docs constraints
+.PHONY: help setup demo test nightly chaos lint secrets audit bench bench-gpu docs constraints
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -56,6 +56,9 @@ bench: $(INSTALLED)  ## measure preparation, per transfer syntax, against the us
 	$(BIN)/python -m tests.benchmarks.bench_screen
 	$(BIN)/python -m tests.benchmarks.bench_latency
 	$(BIN)/python -m tests.benchmarks.bench_intake
+
+bench-gpu: $(INSTALLED)  ## measure how busy the score stage keeps its device, CUDA or CPU: raw forward, engine, whole stage
+	$(BIN)/python -m tests.benchmarks.bench_gpu $(BENCH_ARGS)
 
 docs: $(INSTALLED)  ## write the tables of the documents from the code
 	$(BIN)/python -m tests.reference

@@ -1,11 +1,17 @@
 """Composing the score step; the only composition that loads torch."""
 
+import structlog
+
 from worker.bootstrap import build_speaker
 from worker.champion import InstalledChampion
+from worker.device import naming_faults
 from worker.errors import ModelError
-from worker.inference import load_engine, require_self_test
+from worker.inference import load_engine
 from worker.scoring import Scorer
+from worker.self_test import require_self_test
 from worker.service import Service
+
+_log = structlog.get_logger()
 
 
 def build_scorer(service: Service, installed: InstalledChampion) -> Scorer:
@@ -13,12 +19,16 @@ def build_scorer(service: Service, installed: InstalledChampion) -> Scorer:
 
     Raises:
         ConfigurationError: if the device is not there.
+        DeviceLostError: if it failed.
         ModelError: if the model's files are damaged, it does not fit on the device, or its answer is another one.
     """
+    device, precision = service.settings.device, service.settings.precision
     try:
-        engine = load_engine(installed.directory, device=service.settings.device)
-        require_self_test(engine)
+        with naming_faults(device):
+            engine = load_engine(installed.directory, device=device, precision=precision, tell=_log.warning)
+            require_self_test(engine)
     except (MemoryError, RuntimeError) as error:  # RuntimeError: whatever CUDA says, out of memory included
         cause = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelError(f"{installed.directory} cannot be run on device {service.settings.device}: {cause}") from error
+        raise ModelError(f"{installed.directory} cannot be run on device {device}: {cause}") from error
+    _log.info("engine-ready", device=str(engine.device), precision=engine.precision)
     return Scorer(service, engine, build_speaker(service, installed.champion))

@@ -7,6 +7,7 @@ TriageError
 ├── WithdrawalError          a flag that a reader cannot withdraw
 ├── RunsAlreadyError         another process does this now, and one at a time may
 ├── TransientError           the same work may succeed later: the row goes back with a delay
+│   ├── DeviceLostError      only in another process
 │   └── DeliveryRetryError
 │       └── DestinationDownError
 └── PermanentError           the same work will fail again: the row is failed with its reason
@@ -40,6 +41,10 @@ class RunsAlreadyError(TriageError):
 
 class TransientError(TriageError):
     """The same work may succeed later."""
+
+
+class DeviceLostError(TransientError):
+    """The accelerator failed, and answers nothing in this process any more: the process must end and start again."""
 
 
 class DeliveryRetryError(TransientError):

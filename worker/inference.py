@@ -1,20 +1,20 @@
 """Scoring prepared films with a model artifact; the only module of the service that runs the network."""
 
-import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from dicom_io.phantom import self_test_pixels
-from worker.errors import ConfigurationError, ModelError
+from worker.device import Launched, Runner, Tell, find_device
+from worker.errors import ModelError
 from worker.model.artifact import ModelCard, load_card
-from worker.model.fusing import fuse
 from worker.model.network import Network, load_network
 from worker.model.scope import ScopeStatistics, load_scope
+from worker.model.served import ServedNetwork
+from worker.precision import DTYPES, Precision, are_near, are_too_far_apart, choose_precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,32 +33,45 @@ class Scores:
     scope_distances: NDArray[np.float32]
 
 
+def _say_nothing(event: str, **values: object) -> None:
+    del event, values
+
+
 class Engine:
-    """A loaded model. It keeps no state between calls.
+    """A loaded model; many threads may use it at once.
+
+    One thread of its own works on the device, batch after batch, so that the caller can load the next one meanwhile.
+    Where it computes in bf16, it decides as in fp32: a film near the threshold is scored again in fp32, and if the two
+    ever lie farther apart than the margin allows for, this model is served in fp32 from then on.
 
     Attributes:
         card: the model's card, with the threshold.
         device: where it runs.
+        precision: what it computes in now.
     """
 
-    def __init__(self, card: ModelCard, network: Network, scope: ScopeStatistics, device: torch.device) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        network: Network,
+        scope: ScopeStatistics,
+        device: torch.device,
+        precision: Precision = "fp32",
+        tell: Tell = _say_nothing,
+    ) -> None:
         self.card = card
-        self._scope = scope
         self.device = device
-        self._network: nn.Module = network.to(device)
+        self.precision = precision
+        self._scope = scope
+        self._tell = tell
+        self._exact = Runner(ServedNetwork(network), device, tell)
+        self._fast = self._exact
+        if precision != "fp32":
+            self._fast = Runner(ServedNetwork(network, DTYPES[precision]), device, tell)
+        self._thread = ThreadPoolExecutor(1, "network")
 
-    def fuse(self) -> None:
-        """Prepare for many films: on a CPU about a second now, and a third less processor time for each film.
-
-        Raises:
-            ModelError: if the fused network does not pass the card's self test.
-        """
-        if self.device.type == "cpu" and isinstance(self._network, Network):
-            self._network = fuse(self._network, self.card.input_spec.size)
-        require_self_test(self)
-
-    def score(self, pixels: NDArray[np.uint8]) -> Scores:
-        """Score prepared films in one forward pass, in fp32: the precision that the threshold was chosen in.
+    def start(self, pixels: NDArray[np.uint8]) -> "Pending":
+        """Begin to score prepared films and return at once; they must not change until the result is there.
 
         Args:
             pixels: uint8 (N, size, size) from `worker.model.preprocessing.prepare`, size as in the card's input spec.
@@ -67,10 +80,38 @@ class Engine:
             ModelError: if dtype or shape are others.
         """
         self._check(pixels)
-        batch = torch.from_numpy(np.array(pixels)).to(self.device)  # np.array: pixels from SQL are read-only
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            logits, maps = self._network(batch)
-        return Scores(logits.cpu().numpy(), maps.cpu().numpy().astype(np.float16), self._scope.distances(pixels))
+        return Pending(self, pixels, self._thread.submit(self._fast.launch, pixels))
+
+    def score(self, pixels: NDArray[np.uint8]) -> Scores:
+        """Score prepared films: `start`, and the result's `result`, with the errors of both."""
+        return self.start(pixels).result()
+
+    def measure_distances(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return how far films, uint8 (N, size, size), lie from those the model was made from; float32 (N,)."""
+        return self._scope.distances(pixels)
+
+    def decide(
+        self, pixels: NDArray[np.uint8], logits: NDArray[np.float32], maps: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Replace what bf16 says of films near the threshold by what fp32 says; in fp32 nothing is to do.
+
+        Raises:
+            DeviceLostError: if the device failed.
+        """
+        if self._fast is self._exact:
+            return logits, maps
+        near = are_near(logits, self.card.operating_point.threshold_logit)
+        if near.any():
+            exact_logits, exact_maps = self._exact.launch(pixels[near]).wait()
+            if are_too_far_apart(logits[near], exact_logits):
+                return self._give_up_bf16(pixels)
+            logits[near], maps[near] = exact_logits, exact_maps
+        return logits, maps
+
+    def _give_up_bf16(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        self._fast, self.precision = self._exact, "fp32"
+        self._tell("bf16-given-up", version=self.card.version, sha256=self.card.sha256)
+        return self._exact.launch(pixels).wait()
 
     def _check(self, pixels: NDArray[np.uint8]) -> None:
         size = self.card.input_spec.size
@@ -81,49 +122,49 @@ class Engine:
             )
 
 
-def load_engine(directory: Path, *, device: str = "auto") -> Engine:
+@dataclass
+class Pending:
+    """Films whose scores are being computed."""
+
+    engine: Engine
+    pixels: NDArray[np.uint8]
+    launched: "Future[Launched]"
+
+    def wait(self) -> None:
+        """Return when the device is through with them, and has nothing to do unless more was started.
+
+        Raises:
+            DeviceLostError: if the device failed.
+            RuntimeError: if one film alone does not fit into its memory.
+        """
+        self.launched.result().wait()
+
+    def result(self) -> Scores:
+        """Return the scores, as soon as they are there.
+
+        Raises:
+            DeviceLostError: if the device failed.
+            RuntimeError: if one film alone does not fit into its memory.
+        """
+        distances = self.engine.measure_distances(self.pixels)  # while the device computes
+        logits, maps = self.engine.decide(self.pixels, *self.launched.result().wait())
+        return Scores(logits, maps.astype(np.float16), distances)
+
+
+def load_engine(directory: Path, *, device: str = "auto", precision: str = "fp32", tell: Tell = _say_nothing) -> Engine:
     """Load a model artifact and put it on a device.
 
     Args:
         directory: a version directory, checked by its hashes.
         device: `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda` or `cuda:N`.
+        precision: `fp32`, `bf16`, or `auto`: bf16 where the device has instructions for it.
+        tell: is told when batches are halved or bf16 is given up.
 
     Raises:
         ModelError: if the artifact is absent, damaged or of another shape.
         ConfigurationError: if there is no such device.
     """
-    where = _device(device)
+    where = find_device(device)
     card = load_card(directory)
-    return Engine(card, load_network(directory, card), load_scope(directory, card), where)
-
-
-def require_self_test(engine: Engine) -> None:
-    """Ask a model for its answer to the drawn phantom.
-
-    Raises:
-        ModelError: if it is not the one that the card states.
-    """
-    pixels, expected = self_test_pixels(), engine.card.self_test
-    if hashlib.sha256(pixels.tobytes()).hexdigest() != expected.pixels_sha256:
-        raise ModelError(
-            f"model {engine.card.version}: its self test is of another version of cxr-triage; publish it again"
-        )
-    logit = float(engine.score(pixels[np.newaxis]).logits[0])
-    if not abs(logit - expected.logit) <= expected.tolerance:  # so that no number is refused, too
-        raise ModelError(
-            f"model {engine.card.version} answers its self test with {logit:.3f} instead of {expected.logit:.3f}: the "
-            "weights are not those that the card was written for, or this host computes wrongly; publish the model "
-            "again, or take the host out of service"
-        )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigurationError(f"device: {name!r} is no device; use auto, cpu, cuda or cuda:N") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigurationError(f"device: {name} is not there; use auto or cpu, or mend the NVIDIA driver")
-    return device
+    network, scope = load_network(directory, card), load_scope(directory, card)
+    return Engine(card, network, scope, where, choose_precision(precision, where), tell)

@@ -74,10 +74,16 @@ class Intake:
             data_set_bytes=len(received.data_set),
             accession_number=received.identification.accession_number,
             calling_ae_title=received.calling_ae_title,
-            urgency=_URGENCY.get(received.priority, Urgency.MEDIUM),
+            urgency=self._urgency(received),
             received_at=now,
             due_at=now + timedelta(minutes=self.service.settings.screen_within_minutes),
         )
+
+    def _urgency(self, received: ReceivedObject) -> Urgency:
+        urgent = {title.strip() for title in self.service.settings.listener.urgent_callers}  # PS3.5 6.2: AE, no padding
+        if received.calling_ae_title.strip() in urgent:
+            return Urgency.HIGH
+        return _URGENCY.get(received.priority, Urgency.MEDIUM)
 
 
 def _rejection_note(received: ReceivedObject) -> tuple[RejectionNote | None, str | None]:

@@ -2,19 +2,20 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 import structlog
-import zstandard
-from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
+from worker.domain import Urgency
+from worker.errors import DeviceLostError
 from worker.faults import Fault
+from worker.films import DamagedFilmError, Film, unpack_film
 from worker.holding import Held
-from worker.inference import Engine, Scores
+from worker.inference import Engine, Pending, Scores
 from worker.model.judgement import judge_frame
 from worker.queues import Queue
 from worker.repository.claims import release
@@ -26,16 +27,15 @@ from worker.repository.scoring import (
     claim_frames,
     fail_frames,
     finish_frames,
+    give_back_frames,
     retry_frames,
+    waits_more_urgent,
 )
 from worker.service import Service
 from worker.stating import Speaker
 from worker.tables import Score
 
 _log = structlog.get_logger()
-
-
-Film = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +48,34 @@ class Scorer:
 
     def score_next_batch(self) -> bool:
         """Score up to `batch_size` frames, most urgent first; returns whether there were any."""
-        work = self._claim()
-        if not work:
+        batch = self.claim()
+        if batch is None:
             return False
-        with Held(partial(self._retry, work)):
-            self._score_held(work)
+        with batch.held():
+            batch.start()
+            batch.finish()
         return True
 
-    def _score_held(self, work: Sequence[FrameWork]) -> None:
-        films = [self._film(frame) for frame in work]
-        ready = [(frame, film) for frame, film in zip(work, films, strict=True) if film is not None]
-        damaged = [
-            frame.score_id for frame, film in zip(work, films, strict=True) if film is None and frame.pixels is not None
-        ]
-        unprepared = [frame.score_id for frame in work if frame.pixels is None]
-        answers = self._score(ready) if ready else []
-        scores = [score for score in answers if math.isfinite(score.judgement.logit)]
-        nonsense = [score.score_id for score in answers if not math.isfinite(score.judgement.logit)]
+    def claim(self) -> "Batch | None":
+        """Claim up to `batch_size` frames, most urgent first, and unpack their films; None if none is due."""
+        now, policy = self.service.now(), self.service.image_policy
         with self.service.database.begin() as session:
-            told = self._finish(session, work, scores)
-        self._fail(damaged, Reason.NOT_PREPARED)
-        self._fail(nonsense, Reason.NO_SCORE)
-        self._give_back(unprepared)
-        if told:
-            self.service.wake(Queue.DELIVER)
-        counts = {"damaged": len(damaged), "unprepared": len(unprepared), "nonsense": len(nonsense)}
-        _log.info("scored", frames=len(scores), told=told, **counts)
+            work = claim_frames(
+                session,
+                limit=self.service.settings.batch_size,
+                input_spec_sha256=self.engine.card.input_spec.sha256,
+                now=now,
+                policy=policy,
+            )
+        if not work:
+            return None
+        batch = Batch(self, work, claimed_until=now + policy.lease)
+        with batch.held():
+            batch.load()
+        return batch
 
-    def _retry(self, work: Sequence[FrameWork], fault: Fault, counted: bool) -> None:
+    def retry(self, work: Sequence[FrameWork], fault: Fault, *, counted: bool) -> None:
+        """Give frames back whose batch failed, for another attempt."""
         # While the network answers for no film at all the fault is this host's: it must not empty the queue into
         # quarantine.
         counted = counted and self._engine_answers()
@@ -84,36 +84,29 @@ class Scorer:
             retry_frames(session, ids, fault, now=now, policy=self.service.image_policy, counted=counted)
         _log.warning("score-retry", frames=len(ids), error=fault.error, counted=counted)
 
+    def write(self, batch: "Batch", scores: Scores | None) -> None:
+        """Write what the network said of a batch, and tell of what it found."""
+        answers = [] if scores is None else [self._frame_score(f, scores, n) for n, f in enumerate(batch.ready)]
+        good = [answer for answer in answers if math.isfinite(answer.judgement.logit)]
+        nonsense = [answer.score_id for answer in answers if not math.isfinite(answer.judgement.logit)]
+        with self.service.database.begin() as session:
+            told = self._finish(session, batch.ready, good)
+        self._fail(nonsense, Reason.NO_SCORE)
+        for score_id, error in batch.damaged.items():
+            self._fail([score_id], Reason.NOT_PREPARED, error)
+        self._give_back([frame.score_id for frame in batch.work if frame.pixels is None])
+        if told:
+            self.service.wake(Queue.DELIVER)
+        counts = {"damaged": len(batch.damaged), "unprepared": batch.unprepared, "nonsense": len(nonsense)}
+        _log.info("scored", frames=len(good), told=told, **counts)
+
     def _engine_answers(self) -> bool:
         size = self.engine.card.input_spec.size
         try:
             self.engine.score(np.zeros((1, size, size), np.uint8))
-        except (MemoryError, RuntimeError):  # RuntimeError: whatever CUDA says
+        except (MemoryError, RuntimeError, DeviceLostError):  # RuntimeError: whatever CUDA says
             return False
         return True
-
-    def _claim(self) -> list[FrameWork]:
-        with self.service.database.begin() as session:
-            return claim_frames(
-                session,
-                limit=self.service.settings.batch_size,
-                input_spec_sha256=self.engine.card.input_spec.sha256,
-                now=self.service.now(),
-                policy=self.service.image_policy,
-            )
-
-    def _film(self, frame: FrameWork) -> Film | None:
-        # None where no film of the model's size can be had, so that one damaged row fails alone and not its batch.
-        size = self.engine.card.input_spec.size
-        try:
-            raw = zstandard.ZstdDecompressor().decompress(frame.pixels or b"", max_output_size=size * size)
-            return np.frombuffer(raw, np.uint8).reshape(size, size)
-        except (zstandard.ZstdError, ValueError):
-            return None
-
-    def _score(self, work: Sequence[tuple[FrameWork, Film]]) -> list[FrameScore]:
-        scores = self.engine.score(np.stack([film for _, film in work]))  # (N, size, size)
-        return [self._frame_score(frame, scores, index) for index, (frame, _) in enumerate(work)]
 
     def _frame_score(self, frame: FrameWork, scores: Scores, index: int) -> FrameScore:
         distance = float(scores.scope_distances[index])
@@ -121,11 +114,11 @@ class Scorer:
         activation_map = scores.activation_maps[index].astype("<f2").tobytes()
         return FrameScore(frame.score_id, judgement, activation_map)
 
-    def _fail(self, score_ids: Sequence[int], reason: Reason) -> None:
+    def _fail(self, score_ids: Sequence[int], reason: Reason, error: str | None = None) -> None:
         if not score_ids:
             return
         with self.service.database.begin() as session:  # of its own, so that each takes its studies in one order
-            fail_frames(session, score_ids, reason, self.service.now())
+            fail_frames(session, score_ids, reason, self.service.now(), error=error)
 
     def _give_back(self, score_ids: Sequence[int]) -> None:
         """Have films prepared for this model that were prepared for another one's input.
@@ -148,3 +141,78 @@ class Scorer:
         flagged = {score.score_id for score in scores if score.judgement.flagged}
         studies = sorted({frame.study_id for frame in work if frame.score_id in flagged})
         return sum(self.speaker.state_finding(session, study_id, now) for study_id in studies)
+
+
+@dataclass(eq=False)
+class Batch:
+    """Claimed frames on their way through the network of the scorer that claimed them.
+
+    Attributes:
+        scorer: whose model scores them, whichever is in service by then.
+        work: the frames.
+        claimed_until: the end of their lease.
+        ready: the frames whose films go into the network.
+        damaged: ids of the frames whose prepared image is none, and what is wrong with it.
+    """
+
+    scorer: Scorer
+    work: Sequence[FrameWork]
+    claimed_until: datetime
+    ready: list[FrameWork] = field(default_factory=list)
+    damaged: dict[int, str] = field(default_factory=dict)
+    _films: list[Film] = field(default_factory=list)
+    _pending: Pending | None = None
+
+    @property
+    def is_retried(self) -> bool:
+        """Whether it is one frame that failed before, which may take down what is under way beside it."""
+        return self.work[0].is_retried
+
+    @property
+    def unprepared(self) -> int:
+        """How many frames have no film for the model's input."""
+        return sum(frame.pixels is None for frame in self.work)
+
+    def held(self) -> Held:
+        """Return a block that gives the frames back if it ends with an exception."""
+        return Held(lambda fault, counted: self.scorer.retry(self.work, fault, counted=counted))
+
+    def load(self) -> None:
+        """Unpack the films; one that is damaged is set aside alone."""
+        size = self.scorer.engine.card.input_spec.size
+        for frame in self.work:
+            if frame.pixels is None:
+                continue
+            try:
+                self._films.append(unpack_film(frame.pixels, size))
+                self.ready.append(frame)
+            except DamagedFilmError as error:
+                self.damaged[frame.score_id] = str(error)
+                _log.error("prepared-image-damaged", image_id=frame.image_id, score_id=frame.score_id, error=str(error))
+
+    def start(self) -> None:
+        """Send the films into the network, unless they are there already; returns at once."""
+        if self._films and self._pending is None:
+            self._pending = self.scorer.engine.start(np.stack(self._films))  # (N, size, size)
+
+    def wait(self) -> None:
+        """Return when the device is through with them; with the errors of `Pending.wait`."""
+        if self._pending is not None:
+            self._pending.wait()
+
+    def finish(self) -> None:
+        """Wait for the scores and write them; with the errors of `Pending.result` and of the database."""
+        self.scorer.write(self, None if self._pending is None else self._pending.result())
+
+    def is_overtaken(self) -> bool:
+        """Tell whether a frame that is more urgent than the least urgent one of these could be claimed by now."""
+        service, least = self.scorer.service, min(frame.urgency for frame in self.work)
+        if least >= Urgency.HIGH:
+            return False
+        with service.database.read() as session:
+            return waits_more_urgent(session, least, now=service.now(), policy=service.image_policy)
+
+    def give_back(self) -> None:
+        """Undo the claim: nothing counts as an attempt, and another worker may have the frames at once."""
+        with self.scorer.service.database.begin() as session:
+            give_back_frames(session, [frame.score_id for frame in self.work], self.claimed_until)

@@ -70,6 +70,10 @@ class ListenerSettings(Section):
     allowed_callers: tuple[AETitle, ...] = Field(
         default=(), description="Calling AE titles that are let in; empty: every caller."
     )
+    urgent_callers: tuple[AETitle, ...] = Field(
+        default=(),
+        description="Calling AE titles whose images are screened first, as if each had been sent with priority HIGH.",
+    )
     allowed_networks: tuple[Network, ...] = Field(
         default=(), description="Networks that are let in, such as 10.0.0.0/8; empty: every address."
     )

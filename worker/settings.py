@@ -55,6 +55,13 @@ class Settings(BaseSettings):
     shadow: bool = Field(default=False, description="Screen and store, but send nothing.")
     batch_size: int = Field(default=16, ge=1, le=1024, description="Images scored in one forward pass.")
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto",
+        description=(
+            "auto, fp32 or bf16; auto is bf16 where the device has instructions for it. Films near the threshold are "
+            "scored again in fp32, so that the flags are the same."
+        ),
+    )
     prepare_processes: int = Field(default=2, ge=1, description="Decoding processes that `serve` starts.")
     lease_seconds: Seconds = Field(
         default=120, description="Work claimed by a worker that died is free again after this time."

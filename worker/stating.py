@@ -46,8 +46,10 @@ class Speaker:
     def state_finding(self, session: Session, study_id: int, now: datetime) -> bool:
         """Tell of a flagged image at once, unless the study is raised already; returns whether it was told."""
         study = lock_study(session, study_id)
+        if study.priority is not None:
+            return False
         verdict = _judge(session, study, overdue=False)
-        if study.priority is not None or verdict.priority is None:
+        if verdict.priority is None:
             return False
         return self._state(session, study, verdict, Stage.EARLY, now)
 

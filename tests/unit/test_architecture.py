@@ -9,6 +9,7 @@ PREPARE = {"imagecodecs", "PIL", "rle"}
 SCORE = {"safetensors", "torch", "torchvision"}
 DELIVER = {"dicomweb_client", "highdicom", "requests"}
 TRAIN = {"jinja2", "matplotlib", "scipy", "sklearn"}
+SERVICE = {"alembic", "celery", "pydicom", "pynetdicom", "redis", "sqlalchemy", "structlog", "zstandard"}
 # What None stands for in sys.modules cannot be imported, as if it were not installed.
 WITHOUT = """
 import importlib, sys
@@ -27,6 +28,9 @@ importlib.import_module(sys.argv[1])
         pytest.param("worker.tasks.prepare", SCORE | DELIVER | TRAIN, id="prepare"),
         pytest.param("worker.tasks.score", DELIVER | TRAIN, id="score"),
         pytest.param("worker.tasks.deliver", PREPARE - {"PIL"} | SCORE | TRAIN, id="deliver"),
+        pytest.param(
+            "tests.benchmarks.bench_gpu", SERVICE | PREPARE - {"PIL"} | DELIVER | TRAIN - {"jinja2"}, id="bench-gpu"
+        ),
         pytest.param("worker.tasks.train", PREPARE | SCORE | DELIVER | TRAIN, id="train"),
     ],
 )

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 FILMS_LOST = 3
 INTERRUPTED = 130
-# From here on the second that it takes to fuse the network for the CPU is won back.
-_MANY_FILES = 50
 
 
 def screen(
@@ -41,6 +39,7 @@ def screen(
     cam: Annotated[Path | None, typer.Option(help="Folder for activation maps over the films, as PNG.")] = None,
     model: Annotated[str, typer.Option(help="Model directory, or default: the one that ships.")] = "default",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16; near the threshold always fp32.")] = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run: leave out what stands in --json.")
     ] = False,
@@ -78,8 +77,11 @@ def screen(
         preparing = open_files.enter_context(PreparingProcesses(card.input_spec, processes or cores()))
         from worker.inference import load_engine
         from worker.screening.run import Screener
+        from worker.self_test import require_self_test
 
-        screener = Screener(load_engine(directory, device=device), preparing, now=utc_now, stop=stop)
+        engine = load_engine(directory, device=device, precision=precision)
+        require_self_test(engine)
+        screener = Screener(engine, preparing, now=utc_now, stop=stop)
         if watch is not None:
             watch_folder(watch, screener, record, outputs)
         else:
@@ -113,8 +115,6 @@ def _screen_once(
 
     files = [path for path in find_files(paths) if path.resolve() not in to.paths]
     todo = [path for path in files if not record.settles(path, last_change(path))]
-    if len(todo) >= _MANY_FILES:
-        screener.engine.fuse()
     tally, pace = Tally(paths), Pace(len(files), len(files) - len(todo), len(files) - len(todo))
     tally.note_record(record)
     interrupted = False

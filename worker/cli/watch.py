@@ -46,7 +46,6 @@ def watch_folder(folder: Path, screener: "Screener", record: "Record", outputs: 
         record: what was said already; what is said now is added.
         outputs: what writes.
     """
-    screener.engine.fuse()
     watch, away = Watch(folder), False
     _tell(f"watching {folder}; Ctrl-C ends it")
     while not screener.stop.is_set():

@@ -67,11 +67,17 @@ class Network(nn.Module):
 
         Source: Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016.
         """
-        features = self.dropout(self.architecture.features(self.backbone, self.normalise(pixels))).float()
-        with torch.autocast(features.device.type, enabled=False):
-            weights, constants = _linear_head(self.backbone.get_submodule(self.architecture.head), features)
-            maps = (features * weights[:, :, None, None]).sum(dim=1)  # (N, h, w)
-            return maps.mean(dim=(1, 2)) + constants, maps
+        features = self.dropout(self.architecture.features(self.backbone, self.normalise(pixels)))
+        return answer(self.backbone.get_submodule(self.architecture.head), features)
+
+
+def answer(head: nn.Module, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Answer in fp32 from a backbone's last feature maps, (N, C, h, w); see `Network.forward`."""
+    features = features.float()
+    with torch.autocast(features.device.type, enabled=False):
+        weights, constants = _linear_head(head, features)
+        maps = (features * weights[:, :, None, None]).sum(dim=1)  # (N, h, w)
+        return maps.mean(dim=(1, 2)) + constants, maps
 
 
 def _linear_head(head: nn.Module, features: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,9 @@
 """The append-only audit trail."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from worker.tables import Event
@@ -14,6 +16,13 @@ def record(
 ) -> None:
     """Append an event in the caller's transaction, so that it stands exactly when what it tells of does."""
     session.add(Event(kind=kind, at=at, study_instance_uid=study_instance_uid, detail=detail))
+
+
+def record_all(session: Session, at: datetime, events: Sequence[tuple[str, str, dict[str, object]]]) -> None:
+    """Append many events, each (kind, Study Instance UID, detail), in one statement; see `record`."""
+    rows = [{"kind": kind, "at": at, "study_instance_uid": uid, "detail": detail} for kind, uid, detail in events]
+    if rows:
+        session.execute(insert(Event), rows)
 
 
 def record_command(

@@ -14,9 +14,10 @@ from worker.repository.audit import record
 from worker.repository.claims import ClaimPolicy, claim, died_in, note_death, release
 from worker.repository.corrections import follow_newest_header, newest_header
 from worker.repository.intake import insert_if_absent
+from worker.repository.moving_on import move_on
 from worker.repository.noted_rejections import noted_rejection
 from worker.repository.results import lock_studies
-from worker.repository.scoring import fail_frames, move_on
+from worker.repository.scoring import fail_frames
 from worker.tables import Image, PreparedImage, Score, Study
 
 FILE_PURGED = "retention has removed the received file: send the image again, then `cxr-triage quarantine retry`"
@@ -113,7 +114,7 @@ def finish_image(
     detail = {"image_id": work.image_id, "reason": preparation.reason, **error}
     record(session, f"image-{preparation.state}", now, work.study_instance_uid, **detail)
     if scored:
-        move_on(session, work.image_id, now)  # every frame may have its score already
+        move_on(session, [work.image_id], now)  # every frame may have its score already
     return True
 
 

@@ -1,30 +1,41 @@
 """Work and outcomes of the score step."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
 from worker.domain import ImageState
 from worker.faults import Fault
-from worker.model.judgement import STRANGE_FLAGGED_IMAGE, FrameJudgement
+from worker.model.judgement import FrameJudgement
 from worker.repository.audit import record
-from worker.repository.claims import ClaimPolicy, claim, died_in, note_death, release
+from worker.repository.claims import ClaimPolicy, claim, died_in, is_free, is_work, note_death, release
+from worker.repository.moving_on import move_on
 from worker.repository.results import lock_studies
-from worker.tables import Image, ModelVersion, PreparedImage, Score, Study
+from worker.tables import Image, PreparedImage, Score, Study
+
+_UNSYNCHRONISED = {"synchronize_session": False}
 
 
 @dataclass(frozen=True, slots=True)
 class FrameWork:
-    """A frame to score; `pixels` is zstd-compressed, None if no prepared image of the model's input spec is there."""
+    """A claimed frame; `pixels` is zstd-compressed, None if no prepared image of the model's input spec is there."""
 
     score_id: int
     image_id: int
     study_id: int
     pixels: bytes | None
+    urgency: int
+    attempts: int
+
+    @property
+    def is_retried(self) -> bool:
+        """Whether an attempt on it failed before, so that it must be scored alone."""
+        return self.attempts > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +57,32 @@ def claim_frames(
 
     A frame that is tried again is tried alone, so that one which kills its worker takes no other patient's with it.
     """
-    ids = _alone_if_retried(session, claim(session, Score, limit=limit, now=now, policy=policy))
-    _record_deaths(session, ids, now)
-    pixels_of_frame = (
-        (PreparedImage.content_sha256 == Score.content_sha256)
-        & (PreparedImage.frame == Score.frame)
-        & (PreparedImage.input_spec_sha256 == input_spec_sha256)
-    )
-    rows = session.execute(
-        select(Score.id, Image.id, Image.study_id, PreparedImage.pixels)
-        .join(Image, Image.id == Score.image_id)
-        .outerjoin(PreparedImage, pixels_of_frame)
-        .where(Score.id.in_(ids))
-        .order_by(Score.urgency.desc(), Score.id)
-    )
-    return [FrameWork(*row) for row in rows]
+    ids = claim(session, Score, limit=limit, now=now, policy=policy)
+    work = _load(session, ids, input_spec_sha256) if ids else []
+    first = next((frame for frame in work if frame.is_retried), None)
+    if first is None:
+        return work
+    give_back_frames(session, [frame.score_id for frame in work if frame is not first], now + policy.lease)
+    _record_deaths(session, [first.score_id], now)
+    return [first]
+
+
+def give_back_frames(session: Session, score_ids: Sequence[int], claimed_until: datetime) -> None:
+    """Undo a claim, as if it had never been: nobody worked on these frames, which are free and due at once.
+
+    Args:
+        session: of the caller's transaction.
+        score_ids: what was claimed.
+        claimed_until: the end of the claim's lease; a frame that somebody else has claimed since is left alone.
+    """
+    mine = update(Score).where(Score.id.in_(score_ids), Score.lease_until == claimed_until, is_work(Score))
+    session.execute(mine.values(attempts=Score.attempts - 1, lease_until=None), execution_options=_UNSYNCHRONISED)
+
+
+def waits_more_urgent(session: Session, than: int, *, now: datetime, policy: ClaimPolicy) -> bool:
+    """Tell whether a frame of higher urgency could be claimed."""
+    free = (is_work(Score), is_free(Score, now, policy), Score.attempts < policy.max_attempts)
+    return bool(session.scalar(select(exists().where(*free, Score.urgency > than))))
 
 
 def retry_frames(
@@ -81,14 +103,14 @@ def finish_frames(session: Session, scores: Sequence[FrameScore], *, model_versi
 
     An answer that comes after its frame was given up is still written, as it may be a finding.
     """
-    ids = [score.score_id for score in scores]
-    image_ids = _lock_images(session, ids)
-    for score in scores:
-        values = {**asdict(score.judgement), "activation_map": score.activation_map}
-        statement = update(Score).where(Score.id == score.score_id, Score.logit.is_(None))
-        session.execute(statement.values(**values, model_version_id=model_version_id, scored_at=now, lease_until=None))
-    for image_id in image_ids:
-        move_on(session, image_id, now)
+    if not scores:
+        return
+    image_ids = _lock_images(session, [score.score_id for score in scores])
+    missing = update(Score).where(Score.id == bindparam("score"), Score.logit.is_(None))
+    columns: dict[str, Any] = {name: bindparam(f"new_{name}") for name in (*FrameJudgement.__slots__, "activation_map")}
+    written = missing.values(**columns, model_version_id=model_version_id, scored_at=now, lease_until=None)
+    session.connection().execute(written, [_parameters(score) for score in scores])
+    move_on(session, image_ids, now)
 
 
 def fail_frames(
@@ -109,64 +131,34 @@ def fail_frames(
         image = session.get_one(Image, image_id)
         if image.state == ImageState.PREPARED:
             image.reason = reason
-            move_on(session, image_id, now)
+            move_on(session, [image_id], now)
 
 
-def move_on(session: Session, image_id: int, now: datetime) -> None:
-    """Give a prepared image its last state if its every frame is scored or failed; its study must be locked."""
-    frames = session.scalars(select(Score).where(Score.image_id == image_id).order_by(Score.frame)).all()
-    image = session.get_one(Image, image_id)
-    if image.state != ImageState.PREPARED or any(frame.scored_at is None for frame in frames):
-        return
-    if any(frame.logit is None for frame in frames):  # its reason stands since the frame failed
-        image.state = ImageState.FAILED
-        image.last_error, image.traceback = _last_fault(frames)
-    elif all(frame.strange and not frame.flagged for frame in frames):
-        image.state, image.reason = ImageState.OUT_OF_SCOPE, Reason.OUT_OF_SCOPE_IMAGE
-    else:
-        image.state = ImageState.SCORED
-    _record_end(session, image, frames, now)
-    if any(frame.strange and frame.flagged for frame in frames):
-        image.warnings = [*image.warnings, STRANGE_FLAGGED_IMAGE]
+def _load(session: Session, score_ids: Sequence[int], input_spec_sha256: str) -> list[FrameWork]:
+    pixels_of_frame = (
+        (PreparedImage.content_sha256 == Score.content_sha256)
+        & (PreparedImage.frame == Score.frame)
+        & (PreparedImage.input_spec_sha256 == input_spec_sha256)
+    )
+    rows = session.execute(
+        select(Score.id, Image.id, Image.study_id, PreparedImage.pixels, Score.urgency, Score.attempts)
+        .join(Image, Image.id == Score.image_id)
+        .outerjoin(PreparedImage, pixels_of_frame)
+        .where(Score.id.in_(score_ids))
+        .order_by(Score.urgency.desc(), Score.id)
+    )
+    return [FrameWork(*row) for row in rows]
 
 
-def _alone_if_retried(session: Session, ids: Sequence[int]) -> Sequence[int]:
-    retried = select(Score.id).where(Score.id.in_(ids), Score.attempts > 1)
-    first = session.scalars(retried.order_by(Score.urgency.desc(), Score.id).limit(1)).all()
-    if not first:
-        return ids
-    others = update(Score).where(Score.id.in_(ids), Score.id.not_in(first))
-    session.execute(others.values(attempts=Score.attempts - 1, lease_until=None))
-    return first
+def _parameters(score: FrameScore) -> dict[str, object]:
+    new = {f"new_{name}": getattr(score.judgement, name) for name in FrameJudgement.__slots__}
+    return {"score": score.score_id, "new_activation_map": score.activation_map, **new}
 
 
 def _lock_images(session: Session, score_ids: Sequence[int]) -> Sequence[int]:
     image_ids = session.scalars(select(Score.image_id).where(Score.id.in_(score_ids)).distinct()).all()
     lock_studies(session, image_ids)
     return image_ids
-
-
-def _last_fault(frames: Sequence[Score]) -> tuple[str | None, str | None]:
-    failed = [frame for frame in frames if frame.logit is None and frame.last_error is not None]
-    return (failed[-1].last_error, failed[-1].traceback) if failed else (None, None)
-
-
-def _record_end(session: Session, image: Image, frames: Sequence[Score], now: datetime) -> None:
-    scored = [frame for frame in frames if frame.probability is not None]
-    highest = max(scored, key=lambda frame: frame.probability or 0, default=None)
-    model = None if highest is None else session.get(ModelVersion, highest.model_version_id)
-    detail = {
-        "image_id": image.id,
-        "reason": image.reason,
-        "error": image.last_error,
-        "frames": len(frames),
-        "probability": None if highest is None else highest.probability,
-        "threshold": None if highest is None else highest.threshold,
-        "flagged": any(frame.flagged for frame in frames),
-        "model": None if model is None else f"{model.name} {model.version}",
-        "model_sha256": None if model is None else model.sha256,
-    }
-    record(session, f"image-{image.state}", now, session.get_one(Study, image.study_id).study_instance_uid, **detail)
 
 
 def _record_deaths(session: Session, score_ids: Sequence[int], now: datetime) -> None:

@@ -90,6 +90,20 @@ def test_the_senders_priority_orders_the_work(
         assert session.scalars(select(Image.urgency)).one() == urgency
 
 
+def test_a_caller_that_is_named_urgent_goes_first(service: BuildService, database: Database) -> None:
+    """Whatever priority it sends with; another caller keeps its own, and padding of the title does not count."""
+    Intake(service(listener={"urgent_callers": ["PACS1 "]})).receive(received(priority=2))
+    with database.read() as session:
+        assert session.scalars(select(Image.urgency)).one() == Urgency.HIGH
+
+
+def test_another_caller_than_the_urgent_one_waits_its_turn(service: BuildService, database: Database) -> None:
+    """The setting names callers; it is no new default."""
+    Intake(service(listener={"urgent_callers": ["EMERGENCY"]})).receive(received(priority=2))
+    with database.read() as session:
+        assert session.scalars(select(Image.urgency)).one() == Urgency.LOW
+
+
 def test_the_wake_up_leaves_after_the_commit(service: BuildService, database: Database, wakes: Wakes) -> None:
     """Whoever is woken finds the row; a wake-up before it would be lost until the sweep."""
     seen: list[list[int]] = []

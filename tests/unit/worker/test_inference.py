@@ -8,8 +8,9 @@ import torch
 
 from dicom_io.phantom import self_test_pixels
 from worker.errors import ConfigurationError, ModelError
-from worker.inference import Engine, load_engine, require_self_test
+from worker.inference import Engine, load_engine
 from worker.model.artifact import default_directory
+from worker.self_test import require_self_test
 
 
 @pytest.fixture(scope="module")
