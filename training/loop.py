@@ -91,7 +91,7 @@ def evaluate(
     """
     network.eval()
     logits = [np.zeros(0, np.float32)]
-    exact = torch.backends.cudnn.flags(allow_tf32=mixed)
+    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=mixed)
     with torch.inference_mode(), exact, _mixed_precision(device, enabled=mixed):
         for start in range(0, len(pixels), 64):
             batch = resize(torch.from_numpy(pixels[start : start + 64]), size).to(device)
