@@ -51,11 +51,12 @@ secrets: $(INSTALLED)  ## look for passwords and keys in tracked files (offline)
 audit: $(INSTALLED)  ## look for known vulnerabilities in the installed packages (asks the network)
 	$(BIN)/pip-audit --skip-editable
 
-bench: $(INSTALLED)  ## measure preparation, per transfer syntax, against the usual way, screening of a folder, the time to a flag, and the intake beside DCMTK's and Orthanc's
+bench: $(INSTALLED)  ## measure preparation, screening of a folder, the time to a flag, the intake beside DCMTK's and Orthanc's, re-screening
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.bench_screen
 	$(BIN)/python -m tests.benchmarks.bench_latency
 	$(BIN)/python -m tests.benchmarks.bench_intake
+	$(BIN)/python -m tests.benchmarks.bench_rescreen
 
 bench-gpu: $(INSTALLED)  ## measure how busy the score stage keeps its device, CUDA or CPU: raw forward, engine, whole stage
 	$(BIN)/python -m tests.benchmarks.bench_gpu $(BENCH_ARGS)

@@ -17,14 +17,15 @@ from kombu.transport.virtual import Channel as VirtualChannel
 from worker import embedded_broker
 from worker.observability import configure_logging
 from worker.private_files import keep_files_private
-from worker.queues import COMMIT, RECONCILE, TRAIN, Queue, queue_of, task_name
+from worker.queues import COMMIT, RECONCILE, RESCREEN, TRAIN, Queue, queue_of, task_name
 from worker.schedule import schedule
 from worker.settings import Settings, load_settings
 
 BROKER_TIMEOUT_SECONDS = 2
 MOST_WAITING = 32  # messages in a queue; more than its tasks that come by the clock
 
-_SHARING: dict[str, tuple[str, ...]] = {Queue.PREPARE: (COMMIT, RECONCILE)}  # modules of tasks that share a queue
+# Modules of tasks that share a queue.
+_SHARING: dict[str, tuple[str, ...]] = {Queue.PREPARE: (COMMIT, RECONCILE), Queue.DELIVER: (RESCREEN,)}
 
 _log = structlog.get_logger()
 

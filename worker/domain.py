@@ -49,6 +49,7 @@ class Stage(StrEnum):
     OVERDUE = "overdue"  # not done in time
     COMPLETE = "complete"  # quiet, and every image terminal
     WITHDRAWN = "withdrawn"  # a reader said that the flag was wrong
+    RESCREENED = "rescreened"  # asked again, another model flags it
 
 
 class Urgency(IntEnum):

@@ -6,6 +6,7 @@ TriageError
 ├── PromotionError           a model that may not take the place of the one in service
 ├── WithdrawalError          a flag that a reader cannot withdraw
 ├── RunsAlreadyError         another process does this now, and one at a time may
+├── RescreenError            a re-screening that cannot be started or stopped as asked
 ├── TransientError           the same work may succeed later: the row goes back with a delay
 │   ├── DeviceLostError      only in another process
 │   └── DeliveryRetryError
@@ -37,6 +38,10 @@ class WithdrawalError(TriageError):
 
 class RunsAlreadyError(TriageError):
     """Another process does the same now, and one at a time may; wait for its end."""
+
+
+class RescreenError(TriageError):
+    """A re-screening cannot be started or stopped as asked; the message says why and what to do."""
 
 
 class TransientError(TriageError):

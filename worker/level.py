@@ -5,7 +5,7 @@ from sqlalchemy import inspect, text
 from worker.db import Database
 from worker.errors import ConfigurationError
 
-LEVEL = "0004"  # the last of worker/migrations/versions
+LEVEL = "0005"  # the last of worker/migrations/versions
 
 
 def require_current(database: Database) -> None:

@@ -14,8 +14,10 @@ from worker.repository.claims import ClaimPolicy, exhausted, has_standing_work
 from worker.repository.commitments import bury_exhausted_commitments
 from worker.repository.outbox import bury_exhausted_deliveries
 from worker.repository.preparation import fail_exhausted_images
+from worker.repository.rescreening import has_rescreening_to_do
 from worker.repository.results import overdue_studies, quiet_studies
 from worker.repository.scoring import fail_frames
+from worker.rescreen_tables import RescreenPreparation
 from worker.service import Service
 from worker.stating import Speaker
 from worker.table_base import Claimable
@@ -89,6 +91,12 @@ class Sweeper:
         now = self.service.now()
         with self.service.database.read() as session:
             standing = [task for task, table in _WORK.items() if self._stands(session, table, now)]
+            if Queue.SCORE not in standing and has_rescreening_to_do(
+                session, now=now, policy=self.service.image_policy
+            ):
+                standing.append(Queue.SCORE)
+            if Queue.PREPARE not in standing and self._stands(session, RescreenPreparation, now):
+                standing.append(Queue.PREPARE)
         for task in standing:
             self.service.wake(task)
         return bool(standing)

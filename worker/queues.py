@@ -19,11 +19,18 @@ SWEEP = "sweep"  # a task of the deliver queue, sent by beat
 COMMIT = "commit"  # a task of the prepare queue, which sees the spool: answers storage commitment requests
 PURGE = "purge"  # a task of the prepare queue, sent by beat: retention
 RECONCILE = "reconcile"  # a task of the prepare queue, sent by beat: asks the PACS what never came here; may store it
+RESCREEN = "rescreen"  # a task of the deliver queue, sent by beat: starts a re-screening
 TRAIN = "train"  # a queue of its own and its task, sent by beat; nothing wakes it
 
 Wake = Callable[[str], None]  # takes the name of a queue, or of a task that shares the queue of another one
 
-_SHARED = {SWEEP: Queue.DELIVER, COMMIT: Queue.PREPARE, PURGE: Queue.PREPARE, RECONCILE: Queue.PREPARE}
+_SHARED = {
+    SWEEP: Queue.DELIVER,
+    COMMIT: Queue.PREPARE,
+    PURGE: Queue.PREPARE,
+    RECONCILE: Queue.PREPARE,
+    RESCREEN: Queue.DELIVER,
+}
 
 
 def queue_of(task: str) -> str:

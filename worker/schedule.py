@@ -4,7 +4,7 @@ from typing import Any
 
 from celery.schedules import crontab
 
-from worker.queues import PURGE, RECONCILE, SWEEP, TRAIN, queue_of, task_name
+from worker.queues import PURGE, RECONCILE, RESCREEN, SWEEP, TRAIN, queue_of, task_name
 from worker.settings import Settings
 
 RECONCILE_SECONDS = 60
@@ -13,6 +13,7 @@ RECONCILE_SECONDS = 60
 SWEEP_WITHIN_SECONDS = 300
 PURGE_WITHIN_SECONDS = 1800
 TRAIN_WITHIN_SECONDS = 3600  # else it starts in the middle of a working day
+RESCREEN_WITHIN_SECONDS = 3600
 
 
 def schedule(settings: Settings) -> dict[str, Any]:
@@ -24,6 +25,9 @@ def schedule(settings: Settings) -> dict[str, Any]:
     }
     if settings.reconciliation.pacs is not None:
         entries[RECONCILE] = _entry(RECONCILE, RECONCILE_SECONDS, RECONCILE_SECONDS)
+    if settings.rescreen_at is not None:
+        hour, minute = settings.rescreen_at.split(":")
+        entries[RESCREEN] = _entry(RESCREEN, crontab(minute=minute, hour=hour), RESCREEN_WITHIN_SECONDS)
     if settings.retraining.at is not None:
         days, _, time = settings.retraining.at.rpartition(" ")
         hour, minute = time.split(":")

@@ -18,6 +18,7 @@ from pydantic_settings import (
 from worker.destinations import Destination, FolderDestination
 from worker.errors import ConfigurationError
 from worker.sections import (
+    Days,
     ListenerSettings,
     ReconciliationSettings,
     RetentionSettings,
@@ -78,6 +79,20 @@ class Settings(BaseSettings):
     )
     log_json: bool = Field(default=True, description="Log lines as JSON; false: for people.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least log level.")
+    rescreen_at: str | None = Field(
+        default=None,
+        pattern=r"^([01]\d|2[0-3]):[0-5]\d$",
+        description="When beat starts a re-screening, UTC: `01:30`; empty: never.",
+    )
+    rescreen_days: Days = Field(
+        default=400, description="How many days back a re-screening looks where no `--since` says otherwise."
+    )
+    rescreen_deliver: bool = Field(
+        default=False, description="Tell what a nightly re-screening newly flags; false: a report only."
+    )
+    rescreen_deliver_days: Days = Field(
+        default=2, description="Newly flagged studies that were received longer ago are only reported."
+    )
     retraining: RetrainingSettings = Field(
         default=RetrainingSettings(), description="Continuing from the model in service on new films."
     )

@@ -72,6 +72,13 @@ class Speaker:
             return False
         return self._state(session, study, verdict, Stage.COMPLETE, now)
 
+    def state_rescreening(self, session: Session, study: Study, now: datetime) -> bool:
+        """Tell that a locked study is flagged by another model than judged it, unless it is raised already."""
+        verdict = _judge(session, study, overdue=False)
+        if study.priority is not None or verdict.priority is None:
+            return False
+        return self._state(session, study, verdict, Stage.RESCREENED, now)
+
     def state_withdrawal(self, session: Session, study: Study, now: datetime) -> str:
         """Say that a reader has withdrawn the flag of a locked study; returns the UID of the result."""
         verdict = judge(image_outcomes(session, study.id), withdrawn=True)
@@ -98,8 +105,8 @@ class Speaker:
             supersedes=last_result_uid(session, study.id),
             revision=study.revision,
             complete=stage is Stage.COMPLETE
-            or (stage is Stage.WITHDRAWN and study.concluded_revision == study.revision),
-            origin=Origin.SHADOW if self.shadow else Origin.LIVE,
+            or (stage in (Stage.WITHDRAWN, Stage.RESCREENED) and study.concluded_revision == study.revision),
+            origin=self._origin(stage),
             study_instance_uid=study.study_instance_uid,
             accession_number=study.accession_number,
             status=verdict.status,
@@ -113,6 +120,11 @@ class Speaker:
             model=model,
             created_at=now,
         )
+
+    def _origin(self, stage: Stage) -> Origin:
+        if self.shadow:
+            return Origin.SHADOW
+        return Origin.RESCREEN if stage is Stage.RESCREENED else Origin.LIVE
 
 
 def _judge(session: Session, study: Study, *, overdue: bool) -> Verdict:

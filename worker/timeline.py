@@ -66,10 +66,9 @@ def _retry(detail: Detail) -> str:
 
 
 def _result(detail: Detail) -> str:
-    stage = {"early": "first word", "overdue": "overdue notice", "complete": "conclusion", "withdrawn": "withdrawal"}
+    said = _STAGES.get(detail["stage"], detail["stage"])
     reason = f", {detail['reason']}" if detail.get("reason") else ""
     priority = f", priority {detail['priority']}" if detail.get("priority") else ""
-    said = stage.get(detail["stage"], detail["stage"])
     return f"said: {detail['status']}{reason}{priority} ({said}, result {detail['result_uid']})"
 
 
@@ -119,11 +118,40 @@ def _corrected(detail: Detail) -> str:
     )
 
 
+def _rescreen_started(detail: Detail) -> str:
+    what = "re-screening that delivers" if detail["deliver"] else "re-screening"
+    window = f"from {detail['since'][:16]} to {detail['until'][:16]}"
+    return f"{what} {detail['rescreen_id']} {window} with {detail['model']}: {detail['frames']} frames, {detail['by']}"
+
+
+def _rescreen_ended(how: str) -> Callable[[Detail], str]:
+    def tell(detail: Detail) -> str:
+        by = f" by {detail['by']}" if detail.get("by") else ""
+        return (
+            f"re-screening {detail['rescreen_id']} {how}{by}: {detail['frames']} frames, {detail['told']} studies told"
+        )
+
+    return tell
+
+
+def _rescreened(detail: Detail) -> str:
+    said = "newly flagged" if detail["flagged"] else "no longer flagged, recorded only"
+    numbers = f"probability {detail['probability']:.4f}, threshold {detail['threshold']:.4f}"
+    return f"re-screening {detail['rescreen_id']} by {detail['model']}: {said}, {numbers}"
+
+
 def _reconciled(detail: Detail) -> str:
     counts = "".join(f", {detail[name]} {said}" for name, said in _COUNTS.items() if detail.get(name))
     return f"{detail['pacs']} was asked what it has: {detail['images']} images{counts}{_because(detail, 'reason')}"
 
 
+_STAGES = {
+    "early": "first word",
+    "overdue": "overdue notice",
+    "complete": "conclusion",
+    "withdrawn": "withdrawal",
+    "rescreened": "re-screening",
+}
 _COUNTS = {"here": "here before", "fetched": "fetched now", "missing": "still missing"}
 
 
@@ -162,6 +190,10 @@ _SENTENCES: dict[str, Callable[[Detail], str]] = {
     "commitment-checked": _commitment("storage commitment for {} decided"),
     "commitment-reported": _commitment("storage commitment report acknowledged by {}"),
     "commitment-dead": _commitment("storage commitment report never reached {}"),
+    "rescreen-started": _rescreen_started,
+    "rescreen-finished": _rescreen_ended("finished"),
+    "rescreen-stopped": _rescreen_ended("stopped"),
+    "study-rescreened": _rescreened,
     "purged": _purged,
     "reconciled": _reconciled,
     "command": _command,

@@ -13,8 +13,11 @@ from worker.cli.common import ConfigOption, JsonOption, one_line_errors, open_da
 from worker.console import WORKLIST_COLUMNS, model_rows, show, worklist_rows
 from worker.errors import ConfigurationError
 from worker.repository import views
+from worker.repository.rescreen_difference import last_run_view
 from worker.service import utc_now
 from worker.settings import Settings, load_settings
+
+_RESCREENED = ("image_id", "frame", "model", "probability", "threshold", "flagged", "previous_probability", "lack")
 
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many of the latest studies to show.")]
 
@@ -47,8 +50,9 @@ def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     with one_line_errors():
         settings = load_settings(config)
         with open_database(settings) as database, database.read() as session:
-            current = views.service_status(session)
-        facts = {**current.model_dump(mode="json"), **_disk(settings)}
+            current, run = views.service_status(session), last_run_view(session)
+        rescreening = None if run is None else run.model_dump(mode="json")
+        facts = {**current.model_dump(mode="json"), **_disk(settings), "rescreening": rescreening}
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False))
         return
@@ -63,6 +67,7 @@ def _print_history(history: views.StudyHistory) -> None:
     parts: tuple[tuple[Sequence[BaseModel], tuple[str, ...]], ...] = (
         (history.images, (*of_images, "sop_instance_uid")),
         (history.deliveries, ("destination", "state", *of_answers, "attempts", "last_error", "result_uid")),
+        (history.rescreenings, _RESCREENED),
     )
     for models, columns in parts:
         if models:

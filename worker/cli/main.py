@@ -13,6 +13,7 @@ from worker.cli import (
     purge,
     quarantine,
     reconcile,
+    rescreen,
     run,
     screen,
 )
@@ -38,6 +39,7 @@ for command in (
     purge.purge,
     examine.doctor,
     reconcile.reconcile,
+    rescreen.rescreen,
     demo.demo,
 ):
     app.command()(command)

@@ -2,7 +2,8 @@
 
 from alembic import context
 
-import worker.destination_tables  # these two declare every table
+import worker.destination_tables  # these three declare every table
+import worker.rescreen_tables
 import worker.tables
 from worker.table_base import Base
 

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, String, and_, case, cast, exists, func, li
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from worker.domain import DeliveryState, ImageState
+from worker.rescreen_tables import RescreenChunk, RescreenPreparation
 from worker.table_base import Claimable
 from worker.tables import Commitment, Delivery, Image, Score
 
@@ -64,6 +65,10 @@ def is_work(table: type[Claimable]) -> ColumnElement[bool]:
         return Image.state == ImageState.RECEIVED
     if table is Score:
         return Score.scored_at.is_(None)
+    if table is RescreenChunk:
+        return RescreenChunk.closed_at.is_(None)
+    if table is RescreenPreparation:
+        return RescreenPreparation.done_at.is_(None)
     if table is Commitment:
         return Commitment.state == DeliveryState.PENDING
     return Delivery.state == DeliveryState.PENDING

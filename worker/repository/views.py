@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 from worker.domain import DeliveryState, ImageState
 from worker.repository.claims import is_work
 from worker.repository.model_versions import champion, in_service_since
+from worker.repository.rescreen_difference import rescreened_frames
+from worker.repository.rescreen_views import RescreenedFrame
 from worker.table_base import Claimable
 from worker.tables import Commitment, Delivery, Event, Image, ModelVersion, Result, Score, Study
 from worker.timeline import sentence
@@ -86,12 +88,16 @@ class EventView(_View):
 
 
 class StudyHistory(_View):
-    """Everything that is known of one study; `results` are the flags as they were sent."""
+    """Everything that is known of one study; `results` are the flags as they were sent.
+
+    `rescreenings` is what other models said of it when they were asked later.
+    """
 
     study: WorklistEntry
     images: list[ImageView]
     results: list[dict[str, Any]]
     deliveries: list[DeliveryView]
+    rescreenings: list[RescreenedFrame]
     events: list[EventView]
 
 
@@ -138,6 +144,7 @@ def study_history(session: Session, study_instance_uid: str) -> StudyHistory | N
         images=images,
         results=flags,
         deliveries=deliveries(session, Result.study_id == study_id),
+        rescreenings=rescreened_frames(session, study_instance_uid),
         events=_events(session, study_instance_uid, images, flags),
     )
 

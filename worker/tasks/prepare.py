@@ -8,6 +8,7 @@ from worker.following import Follower
 from worker.preparing import Preparer
 from worker.purging import Purger
 from worker.queues import PURGE, Queue, task_name
+from worker.rescreening.preparing import RescreenPreparer
 from worker.service import Service
 from worker.tasks.drain import DRAIN_SECONDS, attempt, drain
 
@@ -26,8 +27,9 @@ def _preparers() -> Follower[Preparer]:
 
 @app.task(name=task_name(Queue.PREPARE))  # type: ignore[untyped-decorator]
 def prepare() -> None:
-    """Prepare received images until none is left."""
-    drain(lambda: _preparers().current().prepare_next(), Queue.PREPARE, wake)
+    """Prepare received images until none is left, then what a re-screening waits for."""
+    again = RescreenPreparer(_service())
+    drain(lambda: _preparers().current().prepare_next() or again.prepare_next(), Queue.PREPARE, wake)
 
 
 @app.task(name=task_name(PURGE))  # type: ignore[untyped-decorator]

@@ -32,6 +32,10 @@ TABLES = {
     "destination_forms",
     "rejected_instances",
     "reconciliations",
+    "rescreens",
+    "rescreen_chunks",
+    "rescreen_preparations",
+    "rescreen_scores",
 }
 
 
@@ -113,7 +117,8 @@ def test_claims_go_through_partial_indexes_in_the_order_of_the_work(database: Da
     """The indexes on expressions, which inspection skips: most urgent first, and only what is still to be done."""
     with database.engine.connect() as connection:
         definitions = work_indexes(connection)
-    for definition, condition in zip(definitions, ("pending", "pending", "received", "scored_at IS NULL"), strict=True):
+    conditions = ("pending", "pending", "received", "closed_at IS NULL", "done_at IS NULL", "scored_at IS NULL")
+    for definition, condition in zip(definitions, conditions, strict=True):
         assert "urgency DESC, id" in definition
         assert condition in definition.partition("WHERE")[2]
 

@@ -149,6 +149,8 @@ def test_the_named_file_is_handed_to_child_processes(file: Path, monkeypatch: py
             "storage_commitment",
         ),
         ("[reconciliation]\nmodalities = []", "reconciliation.modalities"),
+        ('rescreen_at = "25:00"', "rescreen_at"),
+        ("rescreen_deliver_days = 0", "rescreen_deliver_days"),
         ("[reconciliation]\nmodalities = ['cr']", "reconciliation.modalities.0"),
         ("[reconciliation]\nmodalities = ['CR', 'DX\\\\CR']", "reconciliation.modalities.1"),
         ("[reconciliation]\ntimeout_seconds = inf", "reconciliation.timeout_seconds"),

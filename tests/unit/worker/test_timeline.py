@@ -25,6 +25,16 @@ SCORED = {"image_id": 7, "reason": None, "error": None, "model": "resnet50 1.0.0
         ),
         ("image-prepared", {"image_id": 7, "reason": None}, "image 7 prepared"),
         (
+            "study-rescreened",
+            {"rescreen_id": 3, "model": "m 2", "flagged": False, "probability": 0.1, "threshold": 0.25},
+            "re-screening 3 by m 2: no longer flagged, recorded only, probability 0.1000, threshold 0.2500",
+        ),
+        (
+            "rescreen-stopped",
+            {"rescreen_id": 3, "model": "m 2", "by": "me@host", "frames": 9, "told": 0},
+            "re-screening 3 stopped by me@host: 9 frames, 0 studies told",
+        ),
+        (
             "image-scored",
             {**SCORED, "frames": 1, "probability": 0.5, "threshold": 0.25, "flagged": True},
             "image 7 scored by resnet50 1.0.0: flagged, probability 0.5000, threshold 0.2500",

@@ -7,7 +7,7 @@ import pytest
 from worker.queues import Queue
 from worker.schedule import schedule
 from worker.settings import Settings
-from worker.tasks import prepare
+from worker.tasks import prepare, rescreen
 
 
 def test_beat_asks_for_the_purge_every_hour() -> None:
@@ -18,6 +18,17 @@ def test_beat_asks_for_the_purge_every_hour() -> None:
     assert hourly.remaining_estimate(datetime(2026, 11, 20, 10, 0, tzinfo=UTC)) == timedelta(minutes=17)
     assert entry["options"]["queue"] == Queue.PREPARE
     assert prepare.purge.name == entry["task"]
+
+
+def test_beat_begins_a_rescreening_only_where_a_time_is_set() -> None:
+    """At that time of day in UTC, by the deliver workers, who load no model; the task is known there."""
+    assert "rescreen" not in schedule(Settings())
+    entry = schedule(Settings(rescreen_at="01:30"))["rescreen"]
+    daily = entry["schedule"]
+    daily.nowfun = lambda: datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
+    assert daily.remaining_estimate(datetime(2026, 11, 20, 1, 0, tzinfo=UTC)) == timedelta(minutes=30)
+    assert entry["options"]["queue"] == Queue.DELIVER
+    assert rescreen.rescreen.name == entry["task"]
 
 
 @pytest.mark.parametrize("sweep_seconds", [0.1, 1, 600])
