@@ -87,7 +87,8 @@ _SERIES_AND_IMAGE = (
 )
 
 _IDENTIFYING = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-_TEXT_VRS = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI"))
+_TEXT_VRS = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UT"))
+_LONG_VRS = frozenset(("SQ", "UC", "UT"))  # of the kept ones, those with a length of 32 bits (PS3.5 7.1.2)
 _LONGEST_VALUE = 4096
 _DEEPEST_SEQUENCE = 3
 # What a broken value can raise inside pydicom.
@@ -173,9 +174,9 @@ def _element(dataset: Dataset, tag: BaseTag, character_sets: str | list[str], de
     except _FAULTS:
         return b""
     head = struct.pack("<HH2s", tag.group, tag.element, vr.encode())
-    if vr == "SQ":
-        return head + struct.pack("<HI", 0, len(value)) + value
-    return head + struct.pack("<H", len(value)) + value if len(value) <= _LONGEST_VALUE else b""
+    if vr != "SQ" and len(value) > _LONGEST_VALUE:
+        return b""
+    return head + struct.pack(*(("<HI", 0) if vr in _LONG_VRS else ("<H",)), len(value)) + value
 
 
 def _value(dataset: Dataset, tag: BaseTag, vr: str, character_sets: str | list[str]) -> bytes:

@@ -1,5 +1,6 @@
 """The sections `[[destinations]]` of the settings: where results go, one class per kind."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -7,12 +8,22 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from dicom_io.types import TransportSecurity
-from worker.sections import AETitle, Host, Name, PeerSettings, Port, Seconds, Section
+from worker.sections import AETitle, Host, Name, PeerSettings, Port, Seconds, Section, host_name
 
 
 def _with_a_host(url: str) -> str:
-    _ = urlsplit(url).port  # raises where the host or the port is none
+    parts = urlsplit(url)
+    _ = parts.port  # raises where it is none
+    if not parts.hostname:
+        raise ValueError("no host in it")
+    host_name(parts.hostname)
     return url
+
+
+def _fit_for_a_header(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~\u00a1-\U0010ffff]+", token.get_secret_value()):
+        raise ValueError("no token: it is empty, or holds a blank or a line end")
+    return token
 
 
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"), AfterValidator(_with_a_host)]
@@ -118,7 +129,9 @@ class DicomwebDestination(_HttpDestination):
 
     kind: Literal["dicomweb"]
     url: Url = Field(description="Base URL of the DICOMweb service, such as https://pacs/dicom-web.")
-    token: SecretStr | None = Field(default=None, description="Bearer token.")
+    token: Annotated[SecretStr, AfterValidator(_fit_for_a_header)] | None = Field(
+        default=None, description="Bearer token."
+    )
     user: str | None = Field(default=None, description="User name of HTTP basic authentication.")
     password: SecretStr | None = Field(default=None, description="Password of HTTP basic authentication.")
 
@@ -138,6 +151,9 @@ class WebhookDestination(_HttpDestination):
     url: Url = Field(repr=False, description="Where the flag is posted.")
     secret: SecretStr = Field(min_length=16, description="Key of the HMAC-SHA256 signature, 16 characters at least.")
 
+
+# What is spoken to over a connection of our own, and not by an association.
+WireDestination = Hl7Destination | DicomwebDestination | WebhookDestination
 
 Destination = Annotated[
     FolderDestination | DicomDestination | Hl7Destination | DicomwebDestination | WebhookDestination,

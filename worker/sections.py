@@ -4,7 +4,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from dicom_io.access import Access, Limits
 from dicom_io.types import ApplicationEntity, TransportSecurity
@@ -23,8 +23,21 @@ def _network(text: object) -> IPv4Network | IPv6Network:
         raise ValueError(f"{error}; write it like 10.0.0.0/8") from None
 
 
+def host_name(text: str) -> str:
+    """Return the text if it can be looked up as the name or address of a host.
+
+    Raises:
+        ValueError: if a label of it is empty or longer than 63 characters, or is none by RFC 3490.
+    """
+    try:
+        text.encode("idna")  # as every look-up of it does
+    except UnicodeError as error:
+        raise ValueError(f"no host name: {error}") from None
+    return text
+
+
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
-Host = Annotated[str, Field(min_length=1)]
+Host = Annotated[str, Field(min_length=1, pattern=r"^\S+$"), AfterValidator(host_name)]
 # What lies past these bounds is infinity, or a slip of the unit, which clocks, sockets and dates cannot count with.
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Days = Annotated[float, Field(gt=0, le=36_500)]
@@ -35,7 +48,7 @@ Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-
 class Section(BaseModel):
     """A table of the settings file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class TlsSettings(Section):

@@ -15,7 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from worker.destinations import Destination, FolderDestination
+from worker.destinations import Destination, FolderDestination, WireDestination
 from worker.errors import ConfigurationError
 from worker.sections import (
     Days,
@@ -33,7 +33,10 @@ CONFIG_VARIABLE = "CXR_CONFIG"
 class Settings(BaseSettings):
     """Everything an operator can set; `CXR_LISTENER__PORT=104` sets `port` of `[listener]`."""
 
-    model_config = SettingsConfigDict(env_prefix="CXR_", env_nested_delimiter="__", frozen=True, extra="forbid")
+    # An input that is wrong may be a password, and the traceback of a worker that does not start is logged.
+    model_config = SettingsConfigDict(
+        env_prefix="CXR_", env_nested_delimiter="__", frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     data_dir: Path = Field(
         default=Path("cxr-triage-data"), description="Folder of spool, models, database and broker files."
@@ -113,6 +116,17 @@ class Settings(BaseSettings):
         names = [destination.name for destination in self.destinations or ()]
         if len(names) != len(set(names)):
             raise ValueError("destinations: every destination needs a name of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _leases_outlast_senders(self) -> Self:
+        # Past its lease a delivery is taken by another sender, which a server that hangs then holds, too, and so on.
+        for destination in self.destinations or ():
+            if isinstance(destination, WireDestination) and 3 * destination.timeout_seconds > self.lease_seconds:
+                raise ValueError(
+                    f"destination {destination.name}: timeout_seconds must be a third of lease_seconds at most, as "
+                    "connection, TLS and answer may take as long each: lower the one or raise the other"
+                )
         return self
 
     @classmethod

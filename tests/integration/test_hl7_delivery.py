@@ -78,7 +78,7 @@ def test_sending_again_is_the_same_message() -> None:
         (answering("AR"), DeliveryRetryError, "MSA-1 AR"),
         (answering("AR", more="ERR|||206\r"), DeliveryRetryError, "MSA-1 AR, error code 206"),
         (answering("CR", more="ERR|||203\r"), DestinationDownError, "MSA-1 CR, error code 203"),
-        (answering("AR", more="ERR||PID^1^5|101^Required\r"), DeliveryRefusedError, "MSA-1 AR, error code 101"),
+        (answering("AR", more="ERR||PID^1^5|102^Type\r"), DeliveryRefusedError, "MSA-1 AR, error code 102"),
         (answering("AA", control_id="another"), DeliveryRetryError, "of another message"),
         (answering("AA", control_id=""), DeliveryRetryError, "of another message"),
         (silent, DestinationDownError, "no answer in time"),

@@ -22,7 +22,12 @@ from worker.errors import DeliveryRefusedError, DeliveryRetryError, DestinationD
 from worker.receipt import Receipt
 
 _OK, _ACCEPTED, _CONFLICT = 200, 202, 409
+# Failure reasons: PS3.7 C.5 and PS3.18 I.2.2.
 _PROCESSING_FAILURE = 0x0110
+_OUT_OF_RESOURCES = "out of resources"
+_EVERY_REPORT = {0x0122: "SOP class not supported", 0x0124: "not authorized", 0x0213: _OUT_OF_RESOURCES}
+# It has the instance, or another request is storing it; the last two are Azure's 45070 and 45071.
+_DUPLICATE, _AZURE_DUPLICATE, _AZURE_STORING = 0x0111, 0xB00E, 0xB00F
 _ANSWER = "application/dicom+json"
 
 
@@ -34,9 +39,11 @@ def send(result: ScreeningResult, destination: DicomwebDestination) -> Receipt:
 
     Raises:
         DestinationDownError: if there is no whole STOW-RS answer in time, for the statuses of `require_success`, and if
-            the server is out of resources (failure reason 0xA7xx).
-        DeliveryRetryError: if it failed on its side (0x0110), or answers 202 and does not name the report.
-        DeliveryRefusedError: for every other failure reason or 4xx, or if the result has no DICOM source image.
+            the server is out of resources (failure reason 0xA7xx, 0x0213), does not let us store (0x0124) or takes no
+            such reports (0x0122).
+        DeliveryRetryError: if it failed on its side (0x0110), is storing it (0xB00F), gives no reason, or answers 202
+            and does not name the report.
+        DeliveryRefusedError: for every other failure reason, 413, 422, or if the result has no DICOM source image.
     """
     report = structured_report(result)
     answer = store(encode_file(report), destination)
@@ -87,9 +94,9 @@ def _judge(answer: Answer, sop_instance_uid: str, destination: DicomwebDestinati
         require_success(answer, destination)
     where, told = origin(destination), read_stow_answer(answer.media_type, answer.body)
     if told is not None and sop_instance_uid in told.failed:
-        raise _failure(told.failed[sop_instance_uid], where)
+        return _judge_failure(told.failed[sop_instance_uid], answer, where)
     if answer.status == _CONFLICT:
-        raise DeliveryRefusedError(f"{where} did not store the report, status 409 without a reason")
+        raise DeliveryRetryError(f"{where} did not store the report, status 409 without a reason")
     if told is None or answer.status not in (_OK, _ACCEPTED):
         raise DestinationDownError(f"{where} gave no STOW-RS answer, status {answer.status}: is it the right url?")
     if sop_instance_uid in told.stored:
@@ -100,11 +107,18 @@ def _judge(answer: Answer, sop_instance_uid: str, destination: DicomwebDestinati
     return "stored, status 200, which does not name the report"
 
 
-def _failure(reason: int | None, where: str) -> DeliveryRetryError | DeliveryRefusedError:
-    """Tell a failure reason that passes from one that does not: PS3.18 I.2.2."""
+def _judge_failure(reason: int | None, answer: Answer, where: str) -> str:
+    """Tell a failure reason that passes, or that says no more than that it has the report, from others: PS3.18 I.2.2.
+
+    Returns:
+        That the report was there: under its UID it can only be ours, of a sending whose answer was lost.
+    """
     if reason is None:
-        return DeliveryRefusedError(f"{where} did not store the report and gives no reason")
+        raise DeliveryRetryError(f"{where} did not store the report and gives no reason")
+    if reason in (_DUPLICATE, _AZURE_DUPLICATE):
+        return f"stored before, status {answer.status}, failure reason 0x{reason:04X}"
     message = f"{where} did not store the report, failure reason 0x{reason:04X}"
-    if reason >> 8 == 0xA7:
-        return DestinationDownError(f"{message}: out of resources")
-    return DeliveryRetryError(message) if reason == _PROCESSING_FAILURE else DeliveryRefusedError(message)
+    every = _OUT_OF_RESOURCES if reason >> 8 == 0xA7 else _EVERY_REPORT.get(reason)
+    if every is not None:
+        raise DestinationDownError(f"{message}: {every}")
+    raise (DeliveryRetryError if reason in (_PROCESSING_FAILURE, _AZURE_STORING) else DeliveryRefusedError)(message)

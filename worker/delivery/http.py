@@ -13,6 +13,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError as Urllib3Error
 
+from dicom_io.tls import describe
 from worker.delivery.deadline import Deadline
 from worker.delivery.http_answer import LONGEST_ANSWER, HttpDestination, origin
 from worker.delivery.tls import client_context
@@ -55,12 +56,21 @@ class _Adapter(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         request.headers.pop("Host", None)  # dicomweb-client's lacks the port; http.client writes it whole
         response = super().send(request, stream=True, timeout=self._deadline.seconds)
-        whole, start = response.raw, response.raw.read(LONGEST_ANSWER, decode_content=True)
-        whole.close()
+        start = _read_start(response)
         if self._deadline.expired:  # an answer without a length ends with its connection, also where we ended that
             raise requests.Timeout
         response.raw = BytesIO(start)
         return response
+
+
+def _read_start(response: requests.Response) -> bytes:
+    try:
+        start: bytes = response.raw.read(LONGEST_ANSWER, decode_content=True)
+    except ValueError as error:  # urllib3's of a chunk that says that it is shorter than nothing
+        raise requests.exceptions.ChunkedEncodingError from error
+    finally:
+        response.raw.close()
+    return start
 
 
 class _Session(requests.Session):
@@ -112,7 +122,15 @@ def _reason(error: BaseException, late: str) -> str:
     link: BaseException | None = error
     while link is not None:
         error = link
+        if isinstance(link, ssl.SSLError):
+            return f"TLS: {describe(link)}"
         if isinstance(link, OSError) and link.strerror:
             return link.strerror
-        link = link.__cause__ or link.__context__
+        link = link.__cause__ or link.__context__ or _wrapped(link)
     return late if isinstance(error, TimeoutError) else f"no HTTP answer ({type(error).__name__})"
+
+
+def _wrapped(error: BaseException) -> BaseException | None:
+    """Return the exception that urllib3's was made of, which it neither chains nor names a cause."""
+    inner = error.args[0] if error.args else None
+    return inner if isinstance(inner, BaseException) else None

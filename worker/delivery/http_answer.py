@@ -12,8 +12,8 @@ from worker.errors import DeliveryRefusedError, DeliveryRetryError, DestinationD
 HttpDestination = DicomwebDestination | WebhookDestination
 
 LONGEST_ANSWER = 64 << 10  # bytes; what a server says beyond is not read
-_TO_BE_MENDED = frozenset((401, 403, 404, 405, 407, 410))  # our settings or theirs, not the object
 _CONFLICT = 409
+_OF_THE_OBJECT = frozenset((413, 422))
 _LATER = frozenset((408, 421, 425, 429))
 _PAGES = frozenset(("text/html", "application/xhtml+xml"))
 
@@ -54,11 +54,12 @@ def require_success(answer: Answer, destination: HttpDestination) -> None:
     """Judge an answer by its status, and tell it from a page for people, which servers send with status 200, too.
 
     Raises:
-        DestinationDownError: for a redirect, for what an operator mends at either end (401, 403, 404, 405, 407, 410),
-            for what passes (408, 421, 425, 429, 5xx), for what is no final status (RFC 9110 15), and for a success
-            with an HTML page: that is a login or an error.
+        DestinationDownError: for a redirect, for what passes (408, 421, 425, 429, 5xx), for every other 4xx, as it
+            would answer any object of ours so until an operator mends one end (400, too: of a wrong signature, a client
+            certificate that has expired, or plain HTTP to a port of HTTPS), for what is no final status (RFC 9110 15),
+            and for a success with an HTML page: that is a login or an error.
         DeliveryRetryError: for 409: an earlier sending of the same is still in work.
-        DeliveryRefusedError: for every other 4xx: the object will never be taken.
+        DeliveryRefusedError: for 413 and 422: this object will never be taken.
     """
     where, status = origin(destination), answer.status
     if 200 <= status < 300:
@@ -67,10 +68,10 @@ def require_success(answer: Answer, destination: HttpDestination) -> None:
         return
     if 300 <= status < 400:
         raise DestinationDownError(f"{where} redirects (status {status}), which is not followed: set the new url")
-    if status in _TO_BE_MENDED:
-        raise DestinationDownError(f"{where} answered status {status}: mend the url or the credentials")
     if status == _CONFLICT:
         raise DeliveryRetryError(f"{where} answered status 409")
-    if 400 <= status < 500 and status not in _LATER:
+    if status in _OF_THE_OBJECT:
         raise DeliveryRefusedError(f"{where} refused with status {status}")
+    if 400 <= status < 500 and status not in _LATER:
+        raise DestinationDownError(f"{where} answered status {status}: mend the url, the credentials or the server")
     raise DestinationDownError(f"{where} answered status {status}")

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from worker.delivery.dicomweb import authorization
 from worker.delivery.http import exchange
 from worker.delivery.http_answer import Answer, HttpDestination, origin, require_success
+from worker.delivery.patience import require_patience
 from worker.delivery.tls import client_context
 from worker.destinations import DicomwebDestination, WebhookDestination
 from worker.errors import DeliveryRefusedError, DestinationDownError
@@ -33,8 +34,11 @@ def _connect(destination: WebhookDestination) -> str:
     host = parts.hostname or ""
     try:
         with socket.create_connection((host, parts.port or _DEFAULT_PORTS[parts.scheme]), timeout=seconds) as plain:
-            if context is not None:
-                context.wrap_socket(plain, server_hostname=host).close()
+            if context is None:
+                require_patience(plain, origin(destination))
+            else:
+                with context.wrap_socket(plain, server_hostname=host) as secured:
+                    require_patience(secured, origin(destination))
     except OSError as error:
         failure = context and context.failure
         reason = f"TLS: {failure}" if failure else error.strerror or "no answer in time"

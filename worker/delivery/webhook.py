@@ -22,9 +22,9 @@ def send(result: ScreeningResult, destination: WebhookDestination, *, now: datet
 
     Raises:
         DestinationDownError: if there is no whole answer in time, or one that says nothing of this flag: a redirect, a
-            page, 401, 403, 404, 405, 407, 408, 410, 421, 425, 429, 5xx.
+            page, 5xx, and every 4xx but those below.
         DeliveryRetryError: for 409: the receiver is still at work on an earlier sending.
-        DeliveryRefusedError: for every other 4xx.
+        DeliveryRefusedError: for 413 and 422.
     """
     body, timestamp = result.flag.to_json().encode(), str(int(now.timestamp()))
     headers = {

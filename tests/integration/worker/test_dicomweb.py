@@ -135,7 +135,7 @@ def test_a_credential_is_shown_and_never_told(
     assert server.requests[0].headers["authorization"].encode("latin-1").decode() == header
     assert (outcome.state, outcome.said) == (
         "pending",
-        f"{server.url} answered status 401: mend the url or the credentials",
+        f"{server.url} answered status 401: mend the url, the credentials or the server",
     )
     assert "hush" not in repr(web)
     assert "t0ken" not in repr(web)
@@ -161,10 +161,13 @@ def test_a_warning_is_recorded(case: str, outbox: Outbox, server: HttpServer) ->
 FAILED = [
     (200, 0xA700, "pending", "failure reason 0xA700: out of resources"),
     (202, 0x0110, "pending", "failure reason 0x0110"),
-    (200, 0x0122, "dead", "failure reason 0x0122"),
+    (200, 0x0122, "pending", "failure reason 0x0122: SOP class not supported"),
     (202, 0xA900, "dead", "failure reason 0xA900"),
     (409, 0xC000, "dead", "failure reason 0xC000"),
     (409, 0xA7FF, "pending", "failure reason 0xA7FF: out of resources"),
+    (409, 0x0213, "pending", "failure reason 0x0213: out of resources"),
+    (409, 0x0124, "pending", "failure reason 0x0124: not authorized"),
+    (409, 0xB00F, "pending", "failure reason 0xB00F"),
 ]
 
 
@@ -181,6 +184,25 @@ def test_a_failure_counts_whatever_the_status_is(
     assert outcome.recorded == ("delivery-retry" if state == "pending" else "delivery-dead",)
 
 
+@pytest.mark.parametrize("reason", [0x0111, 0xB00E])
+def test_a_report_that_is_there_is_delivered(reason: int, outbox: Outbox, server: HttpServer) -> None:
+    """A server that overwrites nothing, and whose first answer was lost, must not make a dead letter of what it has."""
+    web = service_at(server.url)
+    server.says(told(report_uid(outbox.put(web)), failure=reason, status=409))
+    outcome = outbox.deliver(web)
+    assert (outcome.state, outcome.recorded) == ("delivered", ("delivered",))
+    assert outcome.said == f"stored before, status 409, failure reason 0x{reason:04X}"
+
+
+def test_a_failure_without_a_reason_is_tried_again(outbox: Outbox, server: HttpServer) -> None:
+    """Nothing says that it would not be taken later."""
+    web = service_at(server.url)
+    item = {"00081155": {"vr": "UI", "Value": [report_uid(outbox.put(web))]}}
+    server.says(answered(409, json.dumps({"00081198": {"vr": "SQ", "Value": [item]}}).encode(), content_type=JSON))
+    outcome = outbox.deliver(web)
+    assert (outcome.state, outcome.said) == ("pending", f"{server.url} did not store the report and gives no reason")
+
+
 OTHER = {
     "200 and nothing": (answered(200), "delivered", "status 200, which does not name the report"),
     "200 about another object": (told("2.25.9"), "delivered", "status 200, which does not name the report"),
@@ -192,9 +214,10 @@ OTHER = {
     "200 without an end": (answered(200, b"[" * 99_000, content_type=JSON), "pending", "no STOW-RS answer"),
     "a page": (answered(200, b"<html>", content_type="text/html"), "pending", "page for people"),
     "a redirect": (answered(307, location="http://127.0.0.1:9/studies"), "pending", "redirects"),
-    "409 without a reason": (answered(409), "dead", "status 409 without a reason"),
-    "409 with a page": (answered(409, b"<html>", content_type="text/html"), "dead", "status 409 without a reason"),
-    "a request that it calls bad": (answered(400), "dead", "refused with status 400"),
+    "409 without a reason": (answered(409), "pending", "status 409 without a reason"),
+    "409 with a page": (answered(409, b"<html>", content_type="text/html"), "pending", "status 409 without a reason"),
+    "a request that it calls bad": (answered(400), "pending", "answered status 400: mend the url"),
+    "a report that it calls wrong": (answered(422), "dead", "refused with status 422"),
     "garbage": (b"\x16\x03\x01 garbage\r\n\r\n", "pending", "no HTTP answer"),
 }
 

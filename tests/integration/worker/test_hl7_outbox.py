@@ -46,7 +46,7 @@ def outcomes(database: Database) -> list[tuple[str, int, str | None]]:
         (answering("AA"), DeliveryState.DELIVERED, None),
         (answering("AE"), DeliveryState.PENDING, "not accepted, MSA-1 AE"),
         (answering("AR"), DeliveryState.PENDING, "not accepted, MSA-1 AR"),
-        (answering("AR", more="ERR|||101^Secretname\r"), DeliveryState.DEAD, "not accepted, MSA-1 AR, error code 101"),
+        (answering("AR", more="ERR|||102^Secretname\r"), DeliveryState.DEAD, "not accepted, MSA-1 AR, error code 102"),
         (answering("AA", control_id="x"), DeliveryState.PENDING, "MSA-1 AA, but of another message than the one"),
     ],
     ids=["AA", "AE", "AR", "AR content", "other id"],

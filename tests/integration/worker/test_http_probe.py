@@ -3,16 +3,19 @@
 import json
 import socket
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from dicom_io.tls import server_context
+from tests.results import flagged_result
 from tests.servers.certificates import Authority
 from tests.servers.http import StartHttp, answered
 from tests.servers.orthanc import StartOrthanc, dicomweb
 from tests.servers.ports import LOOPBACK, free_port, wait_until
 from worker.db import Database
+from worker.delivery import webhook
 from worker.delivery.http_probe import reach
 from worker.destinations import DicomwebDestination, WebhookDestination
 from worker.doctor import Doctor, Finding
@@ -21,6 +24,7 @@ from worker.service import Service
 from worker.settings import Settings
 
 SECRET = "a key of the test's own"  # noqa: S105  # pragma: allowlist secret
+TOKEN = "t0ken"  # noqa: S105  # pragma: allowlist secret
 
 
 def _webhook(url: str, **settings: object) -> WebhookDestination:
@@ -44,6 +48,23 @@ def test_a_webhook_is_reached_by_tls_and_asked_for_nothing(http_server: StartHtt
     assert server.requests == []
     with pytest.raises(DestinationDownError, match="TLS: certificate: "):
         reach(_webhook(server.url), timeout_seconds=5)
+
+
+def test_a_webhook_that_wants_our_certificate_is_not_well_without_it(http_server: StartHttp, tmp_path: Path) -> None:
+    """TLS 1.3 refuses after the handshake: the doctor waits for that, and a flag that is sent is told why it failed."""
+    hospital = Authority.make(tmp_path, "hospital")
+    server = http_server(server_context(hospital.issue("ris")))
+    hook = _webhook(server.url, tls={"authorities": hospital.certificate})
+    with pytest.raises(DestinationDownError, match=r"ended the connection \(.*certificate required\)"):
+        reach(hook, timeout_seconds=5)
+    with pytest.raises(DestinationDownError) as raised:
+        webhook.send(flagged_result(), hook, now=datetime.now(UTC))
+    assert str(raised.value).startswith(f"{server.url}: ")
+    assert "no HTTP answer" not in str(raised.value)
+    own = hospital.issue("cxr")
+    known = {"authorities": hospital.certificate, "certificate": own.certificate, "key": own.key}
+    assert "takes connections" in reach(_webhook(server.url, tls=known), timeout_seconds=5)
+    assert server.requests == []
 
 
 def test_nobody_there_is_said(http_server: StartHttp) -> None:
@@ -72,11 +93,11 @@ def test_a_service_without_searches_may_still_store(http_server: StartHttp) -> N
     """One search for one study with our credential, and an answer that leaves the question open."""
     server = http_server()
     server.says(answered(404))
-    said = reach(_dicomweb(server.url, token=SECRET), timeout_seconds=5)
+    said = reach(_dicomweb(server.url, token=TOKEN), timeout_seconds=5)
     assert said == f"{server.url} gives no answer to QIDO-RS (status 404); STOW-RS may work"
     (request,) = server.requests
     assert (request.method, request.path) == ("GET", "/dicom-web/studies?limit=1")
-    assert request.headers["authorization"] == f"Bearer {SECRET}"
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 418, 500])

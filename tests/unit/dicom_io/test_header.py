@@ -86,6 +86,17 @@ def test_orders_are_kept_with_their_sequences() -> None:
     assert b"SOMEONE" not in encode_header(dataset)
 
 
+def test_texts_of_the_long_kinds_are_kept() -> None:
+    """UT and UC, whose length is written otherwise: who issued the Patient ID, and a code of above 16 letters."""
+    dataset, issuer, code = phantom_dataset(1, rows=8, columns=8), Dataset(), Dataset()
+    issuer.UniversalEntityID, issuer.UniversalEntityIDType = "1.2.3", "ISO"
+    code.LongCodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "THORAX-IN-TWO-VIEWS", "99HOSP", "Thorax"
+    dataset.IssuerOfPatientIDQualifiersSequence, dataset.ProcedureCodeSequence = [issuer], [code]
+    header = decode_header(encode_header(_read(dataset)))
+    assert header.IssuerOfPatientIDQualifiersSequence[0] == issuer
+    assert header.ProcedureCodeSequence[0] == code
+
+
 def test_a_huge_or_broken_attribute_costs_only_itself() -> None:
     """Values without measure are left out, the UIDs stay, and the size is bounded."""
     dataset = Dataset()

@@ -19,6 +19,8 @@ SECRET = "a key of the test's own"  # noqa: S105  # pragma: allowlist secret
         "https://pacs:port/",
         "https://pacs:99999/",
         "https://[::1/",
+        "https://:8443/",
+        "https://pacs..example/",
         "https://pacs/a b",
         "https://pacs/?key=hush",
         "https://pacs/#part",
@@ -47,6 +49,14 @@ def test_what_must_not_be_seen_is_masked() -> None:
     for text in (repr(hook), str(hook), repr(web), str(web)):
         assert SECRET not in text
         assert "T0KEN" not in text
+
+
+@pytest.mark.parametrize("token", ["", "two words", "t0ken\n", "t0ken\r\nX-Other: 1"])
+def test_what_no_header_can_hold_is_no_token(token: str) -> None:
+    """Such as one with the line end of the file that it was copied from; said at the start, without the token."""
+    with pytest.raises(ValidationError, match="no token") as raised:
+        DicomwebDestination.model_validate({"kind": "dicomweb", "name": "web", "url": "https://pacs", "token": token})
+    assert "t0ken" not in str(raised.value)
 
 
 def test_a_short_key_is_refused() -> None:

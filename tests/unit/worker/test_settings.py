@@ -1,6 +1,7 @@
 """Settings: environment over file over defaults, and one line about what is wrong."""
 
 import os
+import traceback
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,8 @@ def test_the_named_file_is_handed_to_child_processes(file: Path, monkeypatch: py
         ("[listener]\nidle_seconds = inf", "listener.idle_seconds"),
         ("[listener]\nassociation_seconds = inf", "listener.association_seconds"),
         ("[listener]\nhost = ''", "listener.host"),
+        ("[[destinations]]\nkind = 'hl7'\nname = 'a'\nhost = 'ris..example'\nport = 1", "destinations.0.hl7.host"),
+        ("[[destinations]]\nkind = 'hl7'\nname = 'a'\nhost = ' ris'\nport = 1", "destinations.0.hl7.host"),
         ("[listener]\nallowed_networks = ['10.0.0.1/8']", "listener.allowed_networks.0"),
         ("[listener]\nallowed_networks = [10]", "listener.allowed_networks.0"),
         ("[listener]\nmetrics_port = 65535\nprocesses = 2", "listener"),
@@ -181,6 +184,38 @@ def test_two_destinations_of_one_name_are_refused(file: Path) -> None:
     """The outbox knows a destination by its name."""
     folder = "[[destinations]]\nkind = 'folder'\nname = 'a'\npath = '/x'\n"
     assert "destinations: every destination needs a name of its own" in refusal(file, folder * 2)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "kind = 'hl7'\nhost = 'ris'\nport = 1",
+        "kind = 'dicomweb'\nurl = 'https://pacs'",
+        "kind = 'webhook'\nurl = 'https://hook'\nsecret = 'a key of sixteen'",  # pragma: allowlist secret
+    ],
+)
+def test_a_sender_must_end_before_its_lease(file: Path, kind: str) -> None:
+    """Else sender after sender would be held by one server that never answers, until none is left for the others."""
+    destination = f"[[destinations]]\nname = 'slow'\n{kind}\ntimeout_seconds = "
+    assert "destination slow: timeout_seconds" in refusal(file, f"{destination}41")
+    file.write_text(f"lease_seconds = 123\n{destination}41")
+    assert load_settings(file).lease_seconds == 123
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "kind = 'webhook'\nurl = 'https://hook'\nsecret = 'hush'",  # pragma: allowlist secret
+        "kind = 'webhook'\nurl = 'https://me:hush@hook'\nsecret = 'a key of sixteen'",  # pragma: allowlist secret
+        "kind = 'dicomweb'\nurl = 'https://pacs'\ntoken = 'hush hush'",  # pragma: allowlist secret
+    ],
+)
+def test_a_wrong_secret_is_in_no_traceback(file: Path, wrong: str) -> None:
+    """A worker of Celery's that cannot start logs the whole chain of what was raised."""
+    file.write_text(f"[[destinations]]\nname = 'a'\n{wrong}")
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings(file)
+    assert "hush" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_a_wrong_environment_variable_is_told_by_its_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-_CODE = re.compile(r"[A-Z0-9]{1,10}", re.ASCII)
+# Longer ones, and letters, may be an ID or a name of the patient.
+_CODE = re.compile(r"\d{1,3}", re.ASCII)
 
 
 class Verdict(Enum):
@@ -22,19 +23,19 @@ class Verdict(Enum):
 _ACCEPTED = frozenset(("AA", "CA"))
 _ERRORS = frozenset(("AE", "CE"))
 _REJECTIONS = frozenset(("AR", "CR"))
-# Table 0357. Of the message's own content: 100 sequence of segments, 101 required field, 102 data type, 103 table
-# value, 204 unknown key, 205 duplicate key.
-_CONTENT = frozenset(("100", "101", "102", "103", "204", "205"))
-# Of what every message of ours says, or of the receiver: 200 message type, 201 event, 202 processing ID, 203 version,
-# 207 internal error. An operator mends that, and then all of them are taken.
-_EVERY_MESSAGE = frozenset(("200", "201", "202", "203", "207"))
+# Table 0357. Of this message alone: 102 data type, 205 duplicate key. Not 101 required field and 204 unknown key: a
+# setting, the registration of the patient or the order, or a correction of the film's header mends those.
+_CONTENT = frozenset(("102", "205"))
+# Of what every message of ours says, or of the receiver: 100 sequence of segments, 103 table value, 200 message type,
+# 201 event, 202 processing ID, 203 version, 207 internal error. An operator mends that, and then all of them are taken.
+_EVERY_MESSAGE = frozenset(("100", "103", "200", "201", "202", "203", "207"))
 
 # For the conformance statement: MSA-1, with which error code, and what happens.
 ANSWERS: tuple[tuple[str, str, Verdict], ...] = (
     ("AA, CA", "any", Verdict.ACCEPTED),
-    ("AE, CE", "any", Verdict.RETRY),
+    ("AE, CE, AR, CR", ", ".join(sorted(_EVERY_MESSAGE)), Verdict.DOWN),
+    ("AE, CE", "another, or none", Verdict.RETRY),
     ("AR, CR", ", ".join(sorted(_CONTENT)), Verdict.REFUSED),
-    ("AR, CR", ", ".join(sorted(_EVERY_MESSAGE)), Verdict.DOWN),
     ("AR, CR", "another, or none", Verdict.RETRY),
 )
 
@@ -46,7 +47,7 @@ class Acknowledgement:
     Attributes:
         code: MSA-1, one of table 0008.
         control_id: MSA-2, as it was answered.
-        error: ERR-3, else MSA-6, if it looks like a code; else None.
+        error: ERR-3, else MSA-6, if it is a number of up to three digits; else None.
     """
 
     code: str
@@ -62,10 +63,10 @@ class Acknowledgement:
         """
         if self.code in _ACCEPTED:
             return Verdict.ACCEPTED
+        if self.error in _EVERY_MESSAGE:
+            return Verdict.DOWN
         if self.code in _REJECTIONS and self.error in _CONTENT:
             return Verdict.REFUSED
-        if self.code in _REJECTIONS and self.error in _EVERY_MESSAGE:
-            return Verdict.DOWN
         return Verdict.RETRY
 
     def __str__(self) -> str:
@@ -73,17 +74,18 @@ class Acknowledgement:
 
 
 def parse_acknowledgement(block: bytes) -> Acknowledgement | None:
-    """Read an answer.
+    """Read an answer, more tolerantly than 2.6 asks: other line ends, blank lines before it, small letters in MSA-1.
 
     Returns:
         The acknowledgement, or None for what is none: no MSH first, no MSA, or a code that table 0008 does not have.
     """
-    lines = block.decode("latin-1").replace("\r\n", "\r").replace("\n", "\r").split("\r")
+    lines = block.decode("latin-1").strip().replace("\r\n", "\r").replace("\n", "\r").split("\r")
     if not re.match(r"MSH[^\w\s]", lines[0]):
         return None
     separator, component = lines[0][3], lines[0][4:5] or "^"
     segments = {line[:3]: line.split(separator) for line in reversed(lines)}
     code, control_id = (_field(segments, "MSA", place).strip() for place in (1, 2))
+    code = code.upper()
     if code not in _ACCEPTED | _ERRORS | _REJECTIONS:
         return None
     stated = (_field(segments, name, place).split(component)[0] for name, place in (("ERR", 3), ("MSA", 6)))

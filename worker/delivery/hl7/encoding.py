@@ -45,6 +45,11 @@ def compose(*components: str) -> str:
     return COMPONENT.join(map(escape, components)).rstrip(COMPONENT)
 
 
+def compose_subcomponents(*subcomponents: str) -> str:
+    """Make a component of its subcomponents, each of them plain text; empty ones at the end are left out."""
+    return SUBCOMPONENT.join(map(escape, subcomponents)).rstrip(SUBCOMPONENT)
+
+
 def encode(message: str, character_set: str) -> bytes:
     """Encode a whole message; a character that the set of MSH-18 lacks becomes `?`.
 

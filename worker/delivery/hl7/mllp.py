@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dicom_io.tls import ClientContext, describe
+from worker.delivery.patience import require_patience
 from worker.delivery.tls import client_context
 from worker.destinations import Hl7Destination
 from worker.errors import DestinationDownError
@@ -14,7 +15,6 @@ from worker.errors import DestinationDownError
 START_BLOCK, END_BLOCK, CARRIAGE_RETURN = b"\x0b", b"\x1c", b"\r"
 # An acknowledgement is a few hundred bytes.
 MAX_ANSWER_BYTES = 64 << 10
-PROBE_SECONDS = 0.3
 
 
 def exchange(message: bytes, destination: Hl7Destination) -> bytes:
@@ -51,22 +51,9 @@ def probe(destination: Hl7Destination) -> str:
         DestinationDownError: if it cannot be reached, the handshake fails, or it ends the connection at once.
     """
     with connected(destination) as connection:
-        _require_patience(connection, _name(destination))
+        require_patience(connection, _name(destination))
         how = "TCP" if destination.tls is None else "TLS"
         return f"{_name(destination)} takes connections by {how}"
-
-
-def _require_patience(connection: socket.socket, name: str) -> None:
-    """Wait a moment for what must not come: in TLS 1.3 our certificate is refused after the handshake (RFC 8446 2)."""
-    connection.settimeout(PROBE_SECONDS)
-    try:
-        ended = not connection.recv(1)
-    except TimeoutError:
-        return
-    except OSError as error:
-        raise DestinationDownError(f"{name} ended the connection ({describe(error)})") from error
-    if ended:
-        raise DestinationDownError(f"{name} ended the connection at once: does it know this host?")
 
 
 @contextmanager

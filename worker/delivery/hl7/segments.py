@@ -22,7 +22,8 @@ LAYOUT: Mapping[str, Mapping[int, str]] = {
     },
     "PID": {
         1: "set ID: `1`",
-        3: "Patient ID, with Issuer of Patient ID as its assigning authority (CX.4)",
+        3: "Patient ID, with its assigning authority (CX.4): Issuer of Patient ID, and Universal Entity ID with its "
+        "type of Issuer of Patient ID Qualifiers Sequence, if the image states them",
         5: "Patient's Name as XPN of type `L`, each component group a repetition (`A`, `I`, `P`); `^^^^^^U` if empty",
         7: "Patient's Birth Date",
         8: "Patient's Sex: `M`, `F`, `O`",

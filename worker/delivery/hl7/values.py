@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from pydicom.sr.coding import Code
 
-from worker.delivery.hl7.encoding import REPETITION, compose
+from worker.delivery.hl7.encoding import COMPONENT, REPETITION, compose, compose_subcomponents, escape
 from worker.delivery.hl7.source import Source
 
 # HL7 table 0465, in the order of DICOM's component groups (PS3.5 6.2.1.1)
@@ -73,11 +73,20 @@ def study_time(source: Source) -> str:
 
 
 def patient_identifier(source: Source) -> str:
-    """Return Patient ID as CX, its issuer as the assigning authority; empty without an ID."""
+    """Return Patient ID as CX, its issuer as the assigning authority (HD); empty without an ID.
+
+    Without the issuer's universal ID a receiver of several issuers could take the ID for another patient's.
+
+    Source: DICOM PS3.3 10.14; HL7 v2.5.1 2.A.14, 2.A.33, table 0301.
+    """
     identifier = source.text("PatientID")
     if not identifier:
         return ""
-    return compose(identifier, "", "", source.text("IssuerOfPatientID"))
+    qualifiers = next(iter(source.items("IssuerOfPatientIDQualifiersSequence")), None)
+    keywords = ("UniversalEntityID", "UniversalEntityIDType")
+    universal = ["", ""] if qualifiers is None else [qualifiers.text(keyword) for keyword in keywords]
+    authority = compose_subcomponents(source.text("IssuerOfPatientID"), *(universal if all(universal) else ()))
+    return COMPONENT.join((escape(identifier), "", "", authority)).rstrip(COMPONENT)
 
 
 def stated_code(source: Source, sequence: str) -> tuple[str, str, str] | None:

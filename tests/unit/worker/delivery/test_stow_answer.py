@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from worker.delivery.stow_answer import StowAnswer, read_stow_answer
@@ -102,6 +102,7 @@ _VALUES = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 @given(st.dictionaries(st.sampled_from(["00081198", "00081199"]), _VALUES))
 def test_no_shape_raises(answer: dict[str, object]) -> None:
     """Nor does JSON of any other shape."""

@@ -22,10 +22,11 @@ def test_every_code_of_both_modes_is_read(code: str) -> None:
         HEAD.replace(b"|", b"#") + b"MSA#AR#ID1\rERR###101",
         HEAD.replace(b"\r", b"\n") + b"MSA|AR|ID1\nERR|||101\n",
         HEAD.replace(b"\r", b"\r\n") + b"MSA|AR|ID1\r\nERR|||101\r\n",
+        b"\r\n" + HEAD + b"MSA|ar|ID1\rERR|||101\r",
     ],
 )
 def test_the_error_code_is_read_wherever_it_stands(block: bytes) -> None:
-    """ERR-3, else MSA-6; with other delimiters and line ends, too."""
+    """ERR-3, else MSA-6; with other delimiters and line ends, after a blank line and in small letters, too."""
     assert parse_acknowledgement(block) == Acknowledgement("AR", "ID1", "101")
 
 
@@ -46,6 +47,14 @@ def test_no_text_of_the_receiver_is_kept() -> None:
     assert str(answer) == "MSA-1 AE"
 
 
+@pytest.mark.parametrize("place", [b"\rERR|||%b", b"|||%b"])
+@pytest.mark.parametrize("text", [b"DOE", b"12345678", b"4711^Doe"])
+def test_what_may_be_the_patient_s_name_or_id_is_no_code(place: bytes, text: bytes) -> None:
+    """In capital letters or digits alone it could pass for one: codes of table 0357 are numbers of three digits."""
+    answer = parse_acknowledgement(HEAD + b"MSA|AR|ID1" + place % text)
+    assert answer == Acknowledgement("AR", "ID1", None)
+
+
 @pytest.mark.parametrize(("codes", "errors", "verdict"), ANSWERS)
 def test_the_documented_answers_are_what_happens(codes: str, errors: str, verdict: Verdict) -> None:
     """Each row of the conformance statement's table."""
@@ -54,3 +63,9 @@ def test_the_documented_answers_are_what_happens(codes: str, errors: str, verdic
             assert Acknowledgement(code, "ID1", error).verdict is verdict
     if not errors[0].isdigit():
         assert {Acknowledgement(code, "ID1", None).verdict for code in codes.split(", ")} == {verdict}
+
+
+@pytest.mark.parametrize("error", ["101", "204"])
+def test_a_patient_or_order_that_is_not_known_yet_makes_no_dead_letter(error: str) -> None:
+    """The film may come before its registration, and what a RIS requires may be a setting of ours."""
+    assert Acknowledgement("AR", "ID1", error).verdict is Verdict.RETRY

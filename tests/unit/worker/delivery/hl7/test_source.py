@@ -108,6 +108,26 @@ def test_items_of_sequences_are_read_too() -> None:
     assert value(message, "OBR", 19) == "RP7"
 
 
+@pytest.mark.parametrize(
+    ("namespace", "universal", "kind", "told"),
+    [
+        ("HOSP", "1.2.3", "ISO", "P1^^^HOSP&1.2.3&ISO"),
+        ("", "1.2.3", "ISO", "P1^^^&1.2.3&ISO"),
+        ("HOSP", "1.2.3", "", "P1^^^HOSP"),
+        ("A&B^C", "1.2|3", "ISO", r"P1^^^A\T\B\S\C&1.2\F\3&ISO"),
+        ("", "", "", "P1"),
+    ],
+)
+def test_the_issuer_of_a_patient_id_is_told_whole(namespace: str, universal: str, kind: str, told: str) -> None:
+    """By its universal ID, too: alone, an ID of one issuer could be taken for one of another, of another patient."""
+    dataset, qualifiers = film(), Dataset()
+    dataset.PatientID, dataset.IssuerOfPatientID = "P1", namespace
+    qualifiers.UniversalEntityID, qualifiers.UniversalEntityIDType = universal, kind
+    dataset.IssuerOfPatientIDQualifiersSequence = [qualifiers]
+    message = message_of(flagged_result().model_copy(update={"headers": (encode_header(dataset),)}))
+    assert str(message.segment("PID")(3)) == told
+
+
 @pytest.mark.parametrize("path", CHARSET_FILES, ids=[Path(path).stem for path in CHARSET_FILES])
 def test_the_names_of_pydicoms_files_are_read_as_pydicom_reads_them(path: str) -> None:
     """Arabic, French, German, Greek, Hebrew, Japanese, Korean, Russian and Chinese, with and without escapes."""
