@@ -7,7 +7,7 @@ from typing import Any
 from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.pdu import A_ASSOCIATE_RJ
+from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ
 from pynetdicom.presentation import PresentationContext
 
 from dicom_io.errors import PeerError, PeerUnreachableError, StoreRefusedError
@@ -16,6 +16,7 @@ from dicom_io.types import ApplicationEntity
 
 MOST_CONTEXTS = 128  # PS3.8 7.1.1.13: odd numbers of one byte
 _UNLIMITED_PDU = 0
+_RELEASE_SECONDS = 5  # everything is said by then: who does not answer is left alone
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def association(
         TlsFilesError: if the peer is to be called by TLS, and our certificate or key cannot be used.
         StoreRefusedError: if the peer accepts none of the contexts.
     """
-    rejections: list[A_ASSOCIATE_RJ] = []
+    refusals: list[A_ASSOCIATE_RJ | A_ABORT_RQ] = []
     entity = AE(ae_title=calling_ae_title)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = timeout_seconds
     entity.network_timeout = timeout_seconds
@@ -59,7 +60,7 @@ def association(
             tls_args=None if security is None else (security, peer.host),
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, _limit_silence, [timeout_seconds]),
-                (evt.EVT_PDU_RECV, _note_rejection, [rejections]),
+                (evt.EVT_PDU_RECV, _note_refusal, [refusals]),
                 *handlers,
             ],
         )
@@ -68,11 +69,12 @@ def association(
     if security is not None and security.failure is not None:
         raise PeerUnreachableError(f"{name(peer)} and we agree on no TLS: {security.failure}.")
     if not opened.is_established:
-        raise _no_association(opened, peer, rejected=bool(rejections))
+        raise _no_association(opened, peer, refusals)
     try:
         yield opened
     finally:
         if opened.is_established:
+            opened.acse_timeout = min(timeout_seconds, _RELEASE_SECONDS)
             opened.release()
 
 
@@ -81,17 +83,23 @@ def _limit_silence(event: evt.Event, timeout_seconds: float) -> None:
     event.assoc.dul.socket.socket.settimeout(timeout_seconds)
 
 
-def _note_rejection(event: evt.Event, rejections: list[A_ASSOCIATE_RJ]) -> None:
+def _note_refusal(event: evt.Event, refusals: list[A_ASSOCIATE_RJ | A_ABORT_RQ]) -> None:
     # One that comes at once is taken by pynetdicom for a connection that failed.
-    if isinstance(event.pdu, A_ASSOCIATE_RJ):
-        rejections.append(event.pdu)
+    if isinstance(event.pdu, A_ASSOCIATE_RJ | A_ABORT_RQ):
+        refusals.append(event.pdu)
 
 
-def _no_association(association: Association, peer: ApplicationEntity, *, rejected: bool) -> PeerError:
-    if association.rejected_contexts and not rejected:
-        return StoreRefusedError(f"{name(peer)} takes no such object in any transfer syntax offered.")
-    if rejected:
+def _no_association(
+    association: Association, peer: ApplicationEntity, refusals: Sequence[A_ASSOCIATE_RJ | A_ABORT_RQ]
+) -> PeerError:
+    if any(isinstance(pdu, A_ASSOCIATE_RJ) for pdu in refusals):
         return PeerUnreachableError(f"{name(peer)} rejected the association; check both AE titles and its access list.")
+    if refusals:
+        return PeerUnreachableError(
+            f"{name(peer)} aborted the association at once; its log may say what it cannot bear."
+        )
+    if association.rejected_contexts:
+        return StoreRefusedError(f"{name(peer)} takes no such object in any transfer syntax offered.")
     return PeerUnreachableError(f"{name(peer)} does not answer; check host, port and that it runs.")
 
 

@@ -48,8 +48,15 @@ class Sending:
         kind = str(dataset.SOPClassUID), str(dataset.file_meta.TransferSyntaxUID)
         return store_one(self._opened, self.peer, dataset, kind)
 
-    def ask_commitment(self, transaction_uid: str, references: Sequence[ObjectReference]) -> int:
+    def ask_commitment(
+        self, transaction_uid: str, references: Sequence[ObjectReference], *, timeout_seconds: float
+    ) -> int:
         """Ask the peer to take responsibility for what was sent, if it `commits`; the outcome comes in a report.
+
+        Args:
+            transaction_uid: of the request.
+            references: what was sent.
+            timeout_seconds: longest wait for the answer, if that is shorter than the association's.
 
         Returns:
             The status of the answer (PS3.4 Table J.3-2).
@@ -61,6 +68,7 @@ class Sending:
         information.TransactionUID = transaction_uid
         information.ReferencedSOPSequence = [item_of(reference) for reference in references]
         action = _REQUEST_STORAGE_COMMITMENT, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+        self._opened.dimse_timeout = min(timeout_seconds, self._opened.dimse_timeout or timeout_seconds)
         try:
             with tolerant():
                 answer, _ = self._opened.send_n_action(information, *action)

@@ -31,6 +31,7 @@ class ReportPacs:
         action_status: of an N-ACTION.
         on_action: what it does before it answers one.
         hangs_up_on: the form with whose answer it ends the association.
+        crashes_at: the forms at whose objects it ends the association without an answer.
         stored: the forms of the objects that came, taken or not.
         asked: the N-ACTIONs: Transaction UID, SOP class and instance that they name.
         associations: how many it accepted.
@@ -41,6 +42,7 @@ class ReportPacs:
     action_status: int = 0x0000
     on_action: Callable[[evt.Event], None] = lambda _event: None
     hangs_up_on: ReportForm | None = None
+    crashes_at: tuple[ReportForm, ...] = ()
     stored: list[ReportForm] = field(default_factory=list)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     associations: int = 0
@@ -58,6 +60,8 @@ class ReportPacs:
         """Answer a C-STORE."""
         form = next(form for form in ReportForm if form.sop_class_uid == event.request.AffectedSOPClassUID)
         self.stored.append(form)
+        if form in self.crashes_at:
+            event.assoc.abort()
         return self.statuses.get(form, 0x0000)
 
     def sent(self, event: evt.Event) -> None:

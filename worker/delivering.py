@@ -5,7 +5,9 @@ from functools import partial
 
 import structlog
 
+from dicom_io.report import ReportForm
 from worker.committed import CommitmentEar, asked_destinations
+from worker.delivery.routing import wants_every_result
 from worker.delivery.send import send
 from worker.destinations import Destination, DicomDestination
 from worker.dispatch import Dispatch
@@ -16,7 +18,14 @@ from worker.holding import Held
 from worker.receipt import Receipt
 from worker.repository.asked_commitments import send_again_if_uncommitted
 from worker.repository.evidence import load_evidence
-from worker.repository.outbox import DeliveryWork, claim_delivery, finish_delivery, refuse_delivery, retry_delivery
+from worker.repository.outbox import (
+    DeliveryWork,
+    claim_delivery,
+    finish_delivery,
+    leave_overtaken,
+    refuse_delivery,
+    retry_delivery,
+)
 from worker.service import Service
 
 _log = structlog.get_logger()
@@ -67,11 +76,10 @@ class Deliverer:
         return work.result.model_copy(update={"evidence": evidence})
 
     def _dispatch(self, work: DeliveryWork, destination: Destination) -> Dispatch:
-        hear = CommitmentEar(self.service).hear
-        if work.known_form is None or not isinstance(destination, DicomDestination):
-            return Dispatch(transaction_uid=work.transaction_uid, hear=hear)
-        refused = work.known_form.refused_lately(destination.peer, self.service.now())
-        return Dispatch(refused, work.transaction_uid, hear)
+        refused: tuple[ReportForm, ...] = ()
+        if work.known_form is not None and isinstance(destination, DicomDestination):
+            refused = work.known_form.refused_lately(destination.peer, self.service.now())
+        return Dispatch(refused, work.transaction_uid, CommitmentEar(self.service).hear, work.attempt)
 
     def _destination(self, name: str) -> Destination:
         for destination in self.service.settings.effective_destinations:
@@ -84,6 +92,7 @@ class Deliverer:
         with self.service.database.begin() as session:
             finish_delivery(session, work, receipt, now)
             send_again_if_uncommitted(session, work.delivery_id, now=now, policy=policy)
+            leave_overtaken(session, work, now, every_result=wants_every_result(self._destination(work.destination)))
 
     def _refuse(self, work: DeliveryWork, error: str) -> None:
         with self.service.database.begin() as session:

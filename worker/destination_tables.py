@@ -21,7 +21,7 @@ class DestinationOutage(Base):
 class DestinationForm(Base):
     """As which kind of DICOM object a peer takes our reports; `peer` is its address, whose change makes it unknown.
 
-    `refused` are better ones that it refused although it negotiates them.
+    `refused` are those whose SOP class it negotiates, and then says that it does not support.
     """
 
     __tablename__ = "destination_forms"

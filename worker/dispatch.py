@@ -16,7 +16,7 @@ class KnownForm:
     Attributes:
         peer: its title and address in one text; another peer under the same name is not known.
         form: as what it took the last report.
-        refused: better forms that it refused although it had negotiated their SOP class.
+        refused: forms whose SOP class it had negotiated, and then said that it does not support.
         learned_at: when that was tried.
     """
 
@@ -39,11 +39,13 @@ class Dispatch:
         refused_lately: forms of the report that the peer does not take.
         transaction_uid: of the storage commitment to ask for; None: none is.
         hear: takes a report on it that comes before the association ends.
+        attempt: which one this is, the first is 1.
     """
 
     refused_lately: tuple[ReportForm, ...] = ()
     transaction_uid: str | None = None
     hear: Hear | None = None
+    attempt: int = 1
 
 
 PLAIN = Dispatch()

@@ -79,7 +79,7 @@ class Doctor:
         """Return how to ask whether a destination is there without sending it anything; None if nobody can be asked."""
         match destination:
             case DicomDestination():
-                return partial(self._echo, destination.entity)
+                return partial(self._echo_pacs, destination)
             case Hl7Destination():
                 return partial(probe, destination.model_copy(update={"timeout_seconds": ECHO_SECONDS}))
             case DicomwebDestination() | WebhookDestination():
@@ -101,6 +101,13 @@ class Doctor:
     def _echo(self, peer: ApplicationEntity) -> str:
         echo(peer, calling_ae_title=self.calling_ae_title, timeout_seconds=ECHO_SECONDS)
         return f"{peer.ae_title} answers on {peer.host}:{peer.port}"
+
+    def _echo_pacs(self, pacs: DicomDestination) -> str:
+        answer = self._echo(pacs.entity)
+        allowed = {title.strip() for title in self.service.settings.listener.allowed_callers}
+        if not pacs.storage_commitment or not allowed or pacs.ae_title.strip() in allowed:
+            return answer
+        return f"{answer}; its reports of storage commitment are refused, as listener.allowed_callers does not name it"
 
     def _way_through(self) -> str:
         study_instance_uid = f"2.25.{uuid.uuid4().int}"

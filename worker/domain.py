@@ -76,11 +76,18 @@ WORKING_STATES = (ImageState.RECEIVED, ImageState.PREPARED)
 
 
 class DeliveryState(StrEnum):
-    """Where a row of the outbox, or the report of a storage commitment, stands."""
+    """Where a row of the outbox, or the report of a storage commitment, stands.
+
+    A result is overtaken if it was never sent, as its destination has a later one of the study.
+    """
 
     PENDING = "pending"
     DELIVERED = "delivered"
     DEAD = "dead"
+    OVERTAKEN = "overtaken"
+
+
+NEVER_SENT_AGAIN = (DeliveryState.DELIVERED, DeliveryState.OVERTAKEN)
 
 
 class CommitmentState(StrEnum):

@@ -14,7 +14,7 @@ class Receipt:
         form: as which kind of DICOM object the report was taken; None where none was sent.
         transaction_uid: of the storage commitment that was asked for; None if it was not.
         peer: who answered, where the form that it takes is to be remembered; its title and address in one text.
-        refused: forms whose SOP class the peer negotiates, and whose objects it then refuses.
+        refused: forms whose SOP class the peer negotiates, and then answers that it does not support.
     """
 
     answer: str

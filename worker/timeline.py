@@ -39,7 +39,7 @@ def _received(detail: Detail) -> str:
 
 def _recorded(detail: Detail) -> str:
     sender, uid = detail["calling_ae_title"], detail["sop_instance_uid"]
-    return f"received an object without pixels from {sender}, recorded only (SOP instance {uid})"
+    return f"received an object of ours or without pixels from {sender}, recorded only (SOP instance {uid})"
 
 
 def _image(detail: Detail) -> str:
@@ -78,7 +78,7 @@ def _delivery(what: str) -> Callable[[Detail], str]:
 
 def _form(detail: Detail) -> str:
     now, before = detail["form"], detail["before"]
-    return f"{detail['destination']} takes reports as {now}, no longer as {before} (result {detail['result_uid']})"
+    return f"{detail['destination']} takes reports as {now}, not as {before} (result {detail['result_uid']})"
 
 
 def _put_back(detail: Detail) -> str:
@@ -178,6 +178,7 @@ _SENTENCES: dict[str, Callable[[Detail], str]] = {
     "delivered": _delivery("delivered to {}"),
     "delivery-retry": _delivery("not delivered to {}, is tried again"),
     "delivery-dead": _delivery("dead letter to {}"),
+    "delivery-overtaken": _delivery("left out for {}, which has a later result"),
     "delivery-committed": _delivery("{} committed to store the report"),
     "delivery-uncommitted": _delivery("{} did not commit to store the report"),
     "destination-form": _form,

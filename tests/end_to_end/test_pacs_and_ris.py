@@ -1,4 +1,4 @@
-"""The whole round: Orthanc as the PACS pushes a study, and gets the result back into it."""
+"""The whole round: Orthanc as the PACS pushes all that it holds, and gets the results back into its studies."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,8 @@ from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 
 from tests.end_to_end.conftest import StartService
+from tests.end_to_end.test_answer_loop import FORWARD
+from tests.evidence import HEATMAP_CLASSES
 from tests.reports import complaints, complaints_of_dciodvfy
 from tests.servers.orthanc import Orthanc, StartOrthanc
 from tests.servers.ports import free_port, wait_until
@@ -45,14 +47,16 @@ def chest_films(shared_data: Path) -> list[Path]:
 def test_a_pacs_pushes_its_studies_and_gets_report_and_heatmap_back_into_them(
     start_service: StartService, orthanc: StartOrthanc, chest_films: list[Path], tmp_path: Path
 ) -> None:
-    """Every study has a report of its own patient beside its film, and the flagged ones a map; all is valid DICOM."""
-    port = free_port()
+    """Every study has a report of its own patient beside its film, and the flagged ones a map; all is valid DICOM.
+
+    The PACS sends us everything that it stores, our own pictures too: they are recorded, and no study is opened again.
+    """
+    port, forward = free_port(), tmp_path / "forward.lua"
+    forward.write_text(FORWARD)
     triage = {"AET": "CXRTRIAGE", "Host": "127.0.0.1", "Port": port, "AllowStorageCommitment": True}
-    pacs = orthanc("PACS", DicomModalities={"triage": triage})
+    pacs = orthanc("PACS", DicomModalities={"triage": triage}, LuaScripts=[str(forward)])
     service = start_service(toml=_destination(pacs), port=port)
     studies = [pacs.post("/instances", film.read_bytes())["ParentStudy"] for film in chest_films]
-    for study in studies:
-        assert pacs.post("/modalities/triage/store", study.encode())["FailedInstancesCount"] == 0
     wait_until(lambda: _are_concluded(service.json("worklist"), len(studies)), "three concluded studies", seconds=120)
     wait_until(lambda: not service.json("deliveries"), "an empty outbox", seconds=60)
 
@@ -68,7 +72,11 @@ def test_a_pacs_pushes_its_studies_and_gets_report_and_heatmap_back_into_them(
             found = complaints if dataset.Modality == "SR" else complaints_of_dciodvfy
             assert found(dataset, tmp_path) == []
     assert any("OT AI TRIAGE" in name for name in _series(pacs, studies[0]))
-    wait_until(lambda: _is_committed(service.json("study", next(iter(entries)))), "the PACS's commitment", seconds=60)
+    first = dcmread(chest_films[0]).StudyInstanceUID
+    wait_until(lambda: _is_committed(service.json("study", first)), "the PACS's commitment", seconds=60)
+    wait_until(lambda: _returned(service.json("study", first)) == sorted(HEATMAP_CLASSES), "the maps back", seconds=60)
+    history = service.json("study", first)
+    assert (history["study"]["revision"], len(history["images"]), len(history["results"])) == (1, 1, 2)
 
 
 def _are_concluded(entries: list[dict[str, Any]], count: int) -> bool:
@@ -77,6 +85,12 @@ def _are_concluded(entries: list[dict[str, Any]], count: int) -> bool:
 
 def _is_committed(history: dict[str, Any]) -> bool:
     return all(delivery["commitment"] == "committed" for delivery in history["deliveries"])
+
+
+def _returned(history: dict[str, Any]) -> list[str]:
+    """The SOP classes of our own objects that came back, but for the reports."""
+    recorded = [event["detail"]["sop_class_uid"] for event in history["events"] if event["kind"] == "object-recorded"]
+    return sorted(sop_class for sop_class in recorded if sop_class in HEATMAP_CLASSES)
 
 
 def test_shadow_screening_leaves_the_pacs_as_it_is(

@@ -19,7 +19,7 @@ from tests.servers.storescp import StartStoreScp
 from worker.delivery.send import send
 from worker.destinations import DicomDestination
 from worker.domain import ScreeningResult
-from worker.errors import DeliveryRefusedError, DeliveryRetryError
+from worker.errors import DeliveryRefusedError, DeliveryRetryError, DestinationDownError
 from worker.sections import TlsSettings
 
 # pynetdicom drops the socket of a refused connection without closing it.
@@ -80,7 +80,8 @@ def test_a_report_goes_out_by_tls(storescp: StartStoreScp, tmp_path: Path) -> No
         (0x0110, DeliveryRetryError),
         (0xA900, DeliveryRefusedError),
         (0xC000, DeliveryRefusedError),
-        (0x0124, DeliveryRefusedError),
+        (0x0124, DestinationDownError),
+        (0x0122, DestinationDownError),
     ],
 )
 def test_a_failure_is_tried_again_or_not(status: int, error: type[Exception]) -> None:
@@ -115,13 +116,13 @@ def test_a_peer_that_is_down_is_asked_again(free_port: Callable[[], int]) -> Non
         send(flagged_result(), _destination("DOWN", free_port()), calling_ae_title="CXRTRIAGE")
 
 
-def test_a_peer_without_structured_reports_refuses() -> None:
-    """A peer that takes no Comprehensive 3D SR is not asked again."""
+def test_a_peer_that_stores_nothing_is_down() -> None:
+    """A peer that takes a report in no form is set up wrongly: its flags wait, and are no dead letters."""
     entity = AE()
     entity.add_supported_context("1.2.840.10008.1.1")
     server = entity.start_server((LOOPBACK, 0), block=False)
     try:
-        with pytest.raises(DeliveryRefusedError, match="takes no such object"):
+        with pytest.raises(DestinationDownError, match="takes no such object"):
             send(flagged_result(), _destination("ANY", server.socket.getsockname()[1]), calling_ae_title="CXRTRIAGE")
     finally:
         server.shutdown()

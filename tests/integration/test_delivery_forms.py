@@ -1,5 +1,7 @@
 """A PACS gets the report in the best form that it takes, and is asked to commit to it."""
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -54,19 +56,61 @@ def test_dcmtk_gets_the_best_form_that_its_configuration_lets_in(
 
 @pytest.mark.parametrize("status", [UNSUPPORTED, 0xA800, 0xA900, 0xC000, 0xCFFF])
 def test_a_refused_object_gives_way_to_the_next_form_on_the_same_association(status: int) -> None:
-    """A peer that negotiates a class and then refuses its objects is sent the next one; what it refused is told."""
+    """A peer that negotiates a class and then refuses the object is sent the next one; a class it refused is told."""
     with report_pacs(ReportPacs(statuses={BEST: status, SECOND: status})) as pacs:
         receipt = deliver(pacs.destination())
     assert (pacs.stored, pacs.associations) == ([BEST, SECOND, PICTURE], 1)
-    assert (receipt.form, receipt.refused) == (PICTURE, (BEST, SECOND))
+    assert (receipt.form, receipt.refused) == (PICTURE, (BEST, SECOND) if status == UNSUPPORTED else ())
 
 
-@pytest.mark.parametrize(("status", "error"), [(0xA700, DestinationDownError), (0x0110, DeliveryRetryError)])
-def test_a_peer_that_fails_on_its_side_is_sent_no_lesser_form(status: int, error: type[Exception]) -> None:
-    """No room now is no reason to file a picture for ever."""
+@pytest.mark.parametrize(
+    ("status", "attempt", "error"),
+    [
+        (0xA700, 9, DestinationDownError),
+        (0x0124, 9, DestinationDownError),
+        (0x0110, 1, DeliveryRetryError),
+        (0x0110, 2, DeliveryRetryError),
+    ],
+)
+def test_a_peer_that_fails_on_its_side_is_sent_no_lesser_form(
+    status: int, attempt: int, error: type[Exception]
+) -> None:
+    """No room now is no reason to file a picture for ever, and who may not store may store no picture."""
     with report_pacs(ReportPacs(statuses={BEST: status})) as pacs, pytest.raises(error, match=f"0x{status:04X}"):
-        deliver(pacs.destination())
+        deliver(pacs.destination(), Dispatch(attempt=attempt))
     assert pacs.stored == [BEST]
+
+
+def test_a_peer_that_fails_at_a_form_again_and_again_is_sent_the_next_one() -> None:
+    """A flag in a lesser form is better than none; it is this report's, nothing is learned of the peer."""
+    with report_pacs(ReportPacs(statuses={BEST: 0x0110})) as pacs:
+        receipt = deliver(pacs.destination(), Dispatch(attempt=3))
+    assert (pacs.stored, receipt.form, receipt.refused) == ([BEST, SECOND], SECOND, ())
+    failing = ReportPacs(statuses=dict.fromkeys(ReportForm, 0x0110))
+    with report_pacs(failing), pytest.raises(DeliveryRetryError, match="0x0110"):
+        deliver(failing.destination(), Dispatch(attempt=3))
+    assert failing.stored == [BEST, SECOND, PICTURE]
+
+
+def test_a_peer_that_crashes_at_a_form_gets_the_next_one() -> None:
+    """In the first attempts it may be the peer or the network: it is down. Nothing is learned of it afterwards."""
+    with report_pacs(ReportPacs(crashes_at=(BEST,))) as pacs:
+        with pytest.raises(DestinationDownError, match="broke the association"):
+            deliver(pacs.destination(), Dispatch(attempt=2))
+        receipt = deliver(pacs.destination(), Dispatch(attempt=3))
+    assert (pacs.stored, pacs.associations) == ([BEST, BEST, SECOND], 3)
+    assert (receipt.form, receipt.refused) == (SECOND, ())
+    crashing = ReportPacs(crashes_at=tuple(ReportForm))
+    with report_pacs(crashing), pytest.raises(DestinationDownError, match="broke the association"):
+        deliver(crashing.destination(), Dispatch(attempt=3))
+    assert crashing.stored == [BEST, SECOND, PICTURE]
+
+
+def test_a_report_that_is_there_already_is_delivered() -> None:
+    """An attempt whose answer was lost has stored it: no dead letter, and no second object in another form."""
+    with report_pacs(ReportPacs(statuses={BEST: 0x0111})) as pacs:
+        receipt = deliver(pacs.destination())
+    assert (pacs.stored, receipt.form, receipt.answer) == ([BEST], BEST, "stored before, status 0x0111")
 
 
 def test_a_peer_that_refuses_every_form_is_not_asked_again() -> None:
@@ -77,9 +121,17 @@ def test_a_peer_that_refuses_every_form_is_not_asked_again() -> None:
     assert pacs.stored == [BEST, SECOND, PICTURE]
 
 
+def test_a_peer_that_supports_no_form_makes_no_dead_letter_of_every_flag() -> None:
+    """That is no fault of this object: the destination is down until somebody mends its settings or ours."""
+    pacs = ReportPacs(statuses=dict.fromkeys(ReportForm, UNSUPPORTED))
+    with report_pacs(pacs), pytest.raises(DestinationDownError, match="0x0122"):
+        deliver(pacs.destination())
+    assert pacs.stored == [BEST, SECOND, PICTURE]
+
+
 def test_a_peer_that_takes_storage_commitment_only_takes_no_report() -> None:
-    """It accepts the association, and none of the forms."""
-    with report_pacs(ReportPacs(), forms=()) as pacs, pytest.raises(DeliveryRefusedError, match="no structured report"):
+    """It accepts the association, and none of the forms; its flags wait until it does."""
+    with report_pacs(ReportPacs(), forms=()) as pacs, pytest.raises(DestinationDownError, match="no structured report"):
         deliver(pacs.destination(), Dispatch(transaction_uid="2.25.7", hear=lambda _: None))
     assert (pacs.stored, pacs.associations) == ([], 1)
 
@@ -143,3 +195,21 @@ def test_a_request_that_is_never_answered_leaves_the_report_delivered() -> None:
         receipt = deliver(pacs.destination(), Dispatch(transaction_uid="2.25.7", hear=lambda _: None))
     assert (receipt.transaction_uid, receipt.form) == ("2.25.7", BEST)
     assert receipt.answer == "stored, status 0x0000; asked for storage commitment, no answer"
+
+
+def test_a_request_that_hangs_holds_up_the_next_flag_for_seconds_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the peer may take for its other answers: the report is there, and its outcome comes by itself."""
+    monkeypatch.setattr("worker.delivery.dicom._COMMITMENT_SECONDS", 0.2)
+    ended = threading.Event()
+
+    def hang(_event: evt.Event) -> None:
+        ended.wait(30)
+
+    with report_pacs(ReportPacs(on_action=hang), commits=True) as pacs:
+        started = time.monotonic()
+        receipt = deliver(pacs.destination(timeout_seconds=30), Dispatch(transaction_uid="2.25.7", hear=lambda _: None))
+        took = time.monotonic() - started
+        ended.set()
+    assert (receipt.transaction_uid, receipt.form) == ("2.25.7", BEST)
+    assert receipt.answer.endswith("asked for storage commitment, no answer")
+    assert took < 15

@@ -65,10 +65,15 @@ def _frame(
 
 
 def _map(encoded: bytes) -> NDArray[np.float16]:
-    return _square(np.frombuffer(encoded, "<f2").astype(np.float16))
+    values = np.frombuffer(encoded, "<f2").astype(np.float16)
+    if np.isnan(values).any():
+        raise ValueError("not a number")
+    return _square(values)
 
 
 def _film(pixels: bytes) -> NDArray[np.uint8]:
+    if zstandard.frame_content_size(pixels) > _LARGEST_FILM:  # which would be allocated before anything is read
+        raise ValueError("too large")
     raw = zstandard.ZstdDecompressor().decompress(pixels, max_output_size=_LARGEST_FILM)
     return _square(np.frombuffer(raw, np.uint8))
 

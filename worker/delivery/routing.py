@@ -37,10 +37,15 @@ def wants(
         return False
     if destination.only == "flagged":
         return flag.priority is not None
-    if destination.only == "all" or isinstance(destination, FolderDestination | WebhookDestination):
+    if destination.only == "all" or wants_every_result(destination):
         return True
     due = flag.complete or flag.priority is not None or flag.withdrawn
     return (in_scope or told) and due
+
+
+def wants_every_result(destination: Destination) -> bool:
+    """Tell whether a destination wants a result that is sent after a later one of its study: each is a record there."""
+    return isinstance(destination, FolderDestination | WebhookDestination)
 
 
 def _is_from(wanted: tuple[str, ...], callers: AbstractSet[str]) -> bool:

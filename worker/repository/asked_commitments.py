@@ -36,16 +36,20 @@ def record_outcome(
     """
     asked = Delivery.transaction_uid == outcome.transaction_uid, Delivery.destination.in_(destinations)
     row = session.scalars(select(Delivery).where(*asked).with_for_update()).one_or_none()
-    if row is None or not _names_report(session, row, outcome):
+    if row is None:
+        return False
+    ours = _names(session, row)
+    failures = {reason for reference, reason in outcome.failed.items() if reference.sop_instance_uid in ours}
+    if not failures and not any(reference.sop_instance_uid in ours for reference in outcome.committed):
         return False
     if row.commitment in {CommitmentState.COMMITTED, CommitmentState.FAILED}:
         return True
-    if not outcome.failed:
+    if not failures:
         row.commitment = CommitmentState.COMMITTED
         _record(session, "delivery-committed", row, now)
         return True
     row.commitment, row.commitment_failures = CommitmentState.FAILED, row.commitment_failures + 1
-    reasons = ", ".join(sorted({f"0x{reason:04X}" for reason in outcome.failed.values()}))
+    reasons = ", ".join(sorted(f"0x{reason:04X}" for reason in failures))
     row.last_error = f"the peer did not commit to store it, reason {reasons}"
     _record(session, "delivery-uncommitted", row, now)
     session.flush()
@@ -68,15 +72,14 @@ def send_again_if_uncommitted(session: Session, delivery_id: int, *, now: dateti
         row.state = DeliveryState.DEAD
         _record(session, "delivery-dead", row, now)
         return
-    row.state, row.delivered_at = DeliveryState.PENDING, None
+    row.state = DeliveryState.PENDING
     row.not_before = now + policy.delay(1 + 3 * row.commitment_failures)  # seconds, then minutes
 
 
-def _names_report(session: Session, row: Delivery, outcome: CommitmentOutcome) -> bool:
+def _names(session: Session, row: Delivery) -> set[str]:
+    """Return the SOP Instance UIDs that the report of a delivery may have; each form has its own."""
     result_uid = session.get_one(Result, row.result_id).result_uid
-    ours = {derive_uid(result_uid, form.kind, row.corrections) for form in ReportForm}
-    named = {reference.sop_instance_uid for reference in (*outcome.committed, *outcome.failed)}
-    return bool(ours & named)
+    return {derive_uid(result_uid, form.kind, row.corrections) for form in ReportForm}
 
 
 def _record(session: Session, kind: str, row: Delivery, now: datetime) -> None:

@@ -33,7 +33,10 @@ from worker.tables import Delivery, Result, Study
 
 @dataclass(frozen=True, slots=True)
 class DeliveryWork:
-    """A result to send to one destination; `transaction_uid` is that of the storage commitment to ask for."""
+    """A result to send to one destination; `transaction_uid` is that of the storage commitment to ask for.
+
+    `attempt` is how often it was claimed by now.
+    """
 
     delivery_id: int
     destination: str
@@ -41,6 +44,7 @@ class DeliveryWork:
     result: ScreeningResult
     known_form: KnownForm | None = None
     transaction_uid: str | None = None
+    attempt: int = 1
 
 
 def claim_delivery(
@@ -87,6 +91,7 @@ def claim_delivery(
         result=result,
         known_form=known_form(session, name),
         transaction_uid=delivery.transaction_uid,
+        attempt=delivery.attempts,
     )
 
 
@@ -195,6 +200,34 @@ def retry_dead_deliveries(session: Session, now: datetime, *, by: str, destinati
             detail = {"destination": row.destination, "result_uid": row.result_uid, "by": by}
             record(session, "delivery-put-back", now, row.study_instance_uid, **detail)
     return len(put_back)
+
+
+def leave_overtaken(session: Session, work: DeliveryWork, now: datetime, *, every_result: bool) -> None:
+    """Take earlier results of a study out of the outbox, now that their destination took a later one.
+
+    What comes last would be taken for the newest word. One is still there as a more urgent one has overtaken it, or as
+    it was put back while the later one was being sent, since the peer had not committed to store it.
+
+    Args:
+        session: of the transaction that records the delivery.
+        work: the delivery of the later result.
+        now: present time.
+        every_result: whether the destination wants those that it has never had all the same.
+    """
+    later = session.get_one(Delivery, work.delivery_id)
+    study_id = session.get_one(Result, later.result_id).study_id
+    earlier = select(Result.id).where(Result.study_id == study_id, Result.id < later.result_id)
+    waiting = Delivery.destination == later.destination, Delivery.result_id.in_(earlier), is_work(Delivery)
+    had, unsynchronized = Delivery.commitment_failures > 0, {"synchronize_session": False}
+    stays = {"state": DeliveryState.DELIVERED, "commitment": CommitmentState.FAILED, "lease_until": None}
+    session.execute(update(Delivery).where(*waiting, had).values(**stays), execution_options=unsynchronized)
+    if every_result:
+        return
+    left_out = update(Delivery).where(*waiting).values(state=DeliveryState.OVERTAKEN, lease_until=None)
+    ids = session.scalars(left_out.returning(Delivery.id), execution_options=unsynchronized).all()
+    for row in session.execute(_named().where(Delivery.id.in_(ids)).order_by(Delivery.id)):
+        detail = {"destination": row.destination, "result_uid": row.result_uid}
+        record(session, "delivery-overtaken", now, row.study_instance_uid, **detail)
 
 
 def is_overtaken() -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, t
 from sqlalchemy.orm import Session, aliased
 
 from dicom_io.reasons import Reason
-from worker.domain import WORKING_STATES, DeliveryState, ImageState
+from worker.domain import NEVER_SENT_AGAIN, WORKING_STATES, DeliveryState, ImageState
 from worker.repository.audit import record
 from worker.repository.outbox import is_overtaken
 from worker.repository.results import lock_studies
@@ -119,7 +119,7 @@ def _is_concluded() -> ColumnElement[bool]:
 def _is_undelivered() -> ColumnElement[bool]:
     of_study = (Delivery.result_id == Result.id, Result.study_id == Image.study_id)
     superfluous = and_(Delivery.state == DeliveryState.DEAD, is_overtaken())  # it is never sent again
-    return exists().where(*of_study, Delivery.state != DeliveryState.DELIVERED, ~superfluous)
+    return exists().where(*of_study, Delivery.state.not_in(NEVER_SENT_AGAIN), ~superfluous)
 
 
 def _is_released(now: datetime) -> ColumnElement[bool]:

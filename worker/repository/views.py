@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, ScalarSelect, Select, func, select
 from sqlalchemy.orm import Session
 
-from worker.domain import DeliveryState, ImageState
+from worker.domain import NEVER_SENT_AGAIN, DeliveryState, ImageState
 from worker.repository.claims import is_work
 from worker.repository.model_versions import champion, in_service_since
 from worker.repository.rescreen_difference import rescreened_frames
@@ -160,7 +160,7 @@ def deliveries(session: Session, *conditions: ColumnElement[bool]) -> list[Deliv
 
 def undelivered(session: Session, *conditions: ColumnElement[bool]) -> list[DeliveryView]:
     """Return what waits in the outbox, and the dead letters, as far as they meet the conditions."""
-    return deliveries(session, Delivery.state != DeliveryState.DELIVERED, *conditions)
+    return deliveries(session, Delivery.state.not_in(NEVER_SENT_AGAIN), *conditions)
 
 
 def service_status(session: Session) -> ServiceStatus:

@@ -156,6 +156,54 @@ def test_an_overtaken_result_is_not_sent_again(
     assert not Deliverer(built).deliver_next()
 
 
+@pytest.mark.parametrize("when", ["while the later one is sent", "before a more urgent one is said"])
+def test_a_result_that_is_overtaken_before_it_is_sent_again_is_not(
+    when: str,
+    database: Database,
+    champion: RegisteredModel,
+    service: BuildService,
+    pacs: ReportPacs,
+    clock: Clock,
+) -> None:
+    """It is put back into the outbox, and stays delivered once the PACS has the later word: it comes after none."""
+    receive(database, incoming())
+    prepare(database, header=encode_header(film("2.25.11")))
+    say(database, champion, result(complete=False), stage=Stage.EARLY, to=("pacs",))
+    built = service(destinations=(pacs.destination(),))
+    assert Deliverer(built).deliver_next()
+    first = information(pacs, failed=True)
+    statuses: list[int | None] = []
+
+    def report(_: evt.Event) -> None:
+        statuses.append(report_to(port, first, event_type=2))
+
+    with listener(built) as port:
+        if when == "while the later one is sent":
+            pacs.on_action = report
+        else:
+            statuses.append(report_to(port, first, event_type=2))
+        say(database, champion, result(revision=2, flagged=True), to=("pacs",))
+        assert Deliverer(built).deliver_next()
+    assert statuses == [0x0000]
+    assert (row(database).state, row(database).commitment) == ("delivered", "failed")
+    clock.advance(minutes=10)
+    assert not Deliverer(built).deliver_next()
+    assert len(pacs.stored) == 2
+
+
+def test_what_became_of_another_object_says_nothing_of_ours(
+    database: Database, said: Flag, service: BuildService, pacs: ReportPacs
+) -> None:
+    """A PACS that reports on several objects at once, and lost another one, has committed to ours."""
+    built = service(destinations=(pacs.destination(),))
+    assert Deliverer(built).deliver_next()
+    uid, *reference = pacs.asked[-1]
+    told_of = event_information(uid, [(reference[0], reference[1])], [(reference[0], "2.25.999")])
+    with listener(built) as port:
+        assert report_to(port, told_of, event_type=2) == 0x0000
+    assert (row(database).state, row(database).commitment) == ("delivered", "committed")
+
+
 @pytest.mark.parametrize("fault", ["another peer", "another transaction", "another object", "no longer asked"])
 def test_a_report_that_nobody_asked_for_changes_nothing(
     fault: str, database: Database, said: Flag, service: BuildService, pacs: ReportPacs

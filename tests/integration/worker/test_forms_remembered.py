@@ -98,3 +98,29 @@ def test_the_best_form_is_nothing_to_tell_of(deliver: Deliver, database: Databas
     pacs = ReportPacs()
     assert [deliver(pacs), deliver(pacs)] == [[BEST], [BEST]]
     assert changes(database) == []
+
+
+def test_one_odd_object_lowers_the_form_of_no_other(deliver: Deliver, database: Database) -> None:
+    """A data set that the PACS cannot understand says nothing of the next one: that goes out in the best form."""
+    pacs = ReportPacs(statuses={BEST: 0xA900})
+    assert deliver(pacs) == [BEST, SECOND]
+    pacs.statuses = {}
+    assert deliver(pacs) == [BEST]
+    assert changes(database) == [(BEST, SECOND), (SECOND, BEST)]
+
+
+def test_a_pacs_that_fails_at_a_form_gets_the_flag_in_the_next_one(
+    database: Database, champion: RegisteredModel, service: BuildService, clock: Clock
+) -> None:
+    """Twice it is a passing failure; from the third attempt on the flag is not held back for the best form."""
+    receive(database, incoming())
+    with database.begin() as session:
+        session.execute(update(Image).values(header=encode_header(film("2.25.11"))))
+    say(database, champion, result(flagged=True), to=("pacs",))
+    with report_pacs(ReportPacs(statuses={BEST: 0x0110})) as pacs:
+        deliverer = Deliverer(service(destinations=(pacs.destination(),)))
+        for _ in range(3):
+            assert deliverer.deliver_next()
+            clock.advance(minutes=10)
+    assert pacs.stored == [BEST, BEST, BEST, SECOND]
+    assert forms_of(database) == [SECOND]

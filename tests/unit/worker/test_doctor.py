@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.servers.mllp import answering, mllp_server
+from tests.servers.storescp import StartStoreScp
 from tests.studies import FOLDER, MODEL
 from worker.champion import InstalledChampion
 from worker.db import Database
-from worker.destinations import DicomwebDestination
+from worker.destinations import DicomDestination, DicomwebDestination
 from worker.doctor import Doctor, NotWellError, _attempt
 from worker.model.artifact import default_directory, load_card
 from worker.repository.model_versions import CHOSEN, RegisteredModel
+from worker.sections import ListenerSettings
 from worker.service import Service
 from worker.settings import Settings
 
@@ -57,6 +59,24 @@ def test_a_receiver_of_hl7_is_called_and_told_nothing(doctor: Doctor) -> None:
         assert doctor._call(FOLDER) is None
     assert server.received == []
     assert "cannot be reached" in str(_attempt("destination ris", call).problem)
+
+
+@pytest.mark.parametrize(
+    ("callers", "asked", "is_told"),
+    [((), True, False), (("PACS",), True, False), (("CT",), True, True), (("CT",), False, False)],
+)
+def test_a_pacs_whose_reports_of_commitment_we_would_refuse_is_told(
+    callers: tuple[str, ...], asked: bool, is_told: bool, storescp: StartStoreScp, tmp_path: Path
+) -> None:
+    """It answers and takes reports, and is well: only what it commits to would never be heard of."""
+    server = storescp(ae_title="PACS")
+    pacs = DicomDestination(
+        kind="dicom", name="pacs", ae_title="PACS", host=server.host, port=server.port, storage_commitment=asked
+    )
+    settings = Settings(data_dir=tmp_path, destinations=(pacs,), listener=ListenerSettings(allowed_callers=callers))
+    (finding,) = Doctor(Service(settings, Database("sqlite://"), lambda _queue: None)).destinations()
+    assert finding.problem is None
+    assert ("listener.allowed_callers does not name it" in finding.answer) == is_told
 
 
 def test_a_host_that_delivers_nothing_leaves_out_what_it_cannot_ask(

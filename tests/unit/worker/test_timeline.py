@@ -103,7 +103,12 @@ SCORED = {"image_id": 7, "reason": None, "error": None, "model": "resnet50 1.0.0
         (
             "destination-form",
             {"destination": "pacs", "form": "secondary-capture", "before": "comprehensive-sr", "result_uid": UID},
-            "pacs takes reports as secondary-capture, no longer as comprehensive-sr (result 2.25.1)",
+            "pacs takes reports as secondary-capture, not as comprehensive-sr (result 2.25.1)",
+        ),
+        (
+            "delivery-overtaken",
+            {"destination": "pacs", "result_uid": UID},
+            "left out for pacs, which has a later result (result 2.25.1)",
         ),
         (
             "delivery-committed",

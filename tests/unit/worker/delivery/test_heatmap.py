@@ -79,6 +79,8 @@ def test_frames_of_an_image_are_numbered_and_told_apart() -> None:
         {"activation_map": b""},
         {"activation_map": stored_map()[:-2]},
         {"activation_map": stored_map()[:-1]},
+        {"activation_map": stored_map(float("nan"))},
+        {"pixels": b"\x28\xb5\x2f\xfd\xe0" + (1 << 50).to_bytes(8, "little")},  # zstd, of a petabyte
     ],
 )
 def test_what_is_gone_or_damaged_is_left_out(damage: dict[str, bytes | None]) -> None:
