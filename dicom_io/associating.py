@@ -13,6 +13,7 @@ from pynetdicom.presentation import PresentationContext
 from dicom_io.errors import PeerError, PeerUnreachableError, StoreRefusedError
 from dicom_io.tls import client_context
 from dicom_io.types import ApplicationEntity
+from dicom_io.waiting import wait_without_race
 
 MOST_CONTEXTS = 128  # PS3.8 7.1.1.13: odd numbers of one byte
 _UNLIMITED_PDU = 0
@@ -60,6 +61,7 @@ def association(
             tls_args=None if security is None else (security, peer.host),
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, _limit_silence, [timeout_seconds]),
+                (evt.EVT_CONN_OPEN, wait_without_race),
                 (evt.EVT_PDU_RECV, _note_refusal, [refusals]),
                 *handlers,
             ],
