@@ -1,8 +1,8 @@
 """Waiting for a peer's answer, without a race of pynetdicom's threads.
 
-Its reactor may take an answer, or the word that there will be none, from the queue when a `send_*` method has just begun
-to wait for it, which then waits until the time-out. On a busy machine it met one in fifty requests that a peer answered
-with an abort.
+Its reactor may take an answer, or the word that there will be none, from the queue when a `send_*` method has just
+begun to wait for it, which then waits until the time-out. On a busy machine it met one in fifty requests that a peer
+answered with an abort.
 """
 
 import queue
