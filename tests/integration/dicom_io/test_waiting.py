@@ -34,6 +34,8 @@ def test_waiting_ends_with_the_association(free_port: Callable[[], int]) -> None
     server = entity.start_server((LOOPBACK, port), block=False)
     peer = ApplicationEntity("PACS", LOOPBACK, port)
     with association(peer, [build_context(Verification)], calling_ae_title="A", timeout_seconds=30) as opened:
+        for accepted in server.active_associations:
+            accepted.abort()
         server.shutdown()
         wait_until(lambda: not opened.dul.is_alive(), "the end of the connection")
         while not opened.dimse.msg_queue.empty():
