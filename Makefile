@@ -29,7 +29,7 @@ demo: $(INSTALLED)  ## run the main job on drawn films, or on yours: make demo D
 test: $(INSTALLED)  ## set up what is missing, Debian packages of real peers included, and pass every check
 	.ci/install-debian-packages
 	$(MAKE) --no-print-directory lint
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses 3 --dist worksteal $(PYTEST_ARGS)
 
 nightly: $(INSTALLED)  ## pass the long checks that `make test` leaves out
 	$(BIN)/pytest -m nightly $(PYTEST_ARGS)

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from tests.rescreens import GreyNetwork, rescreener
 from tests.studies import FOLDER
 from worker.db import Database
+from worker.feeding import Feeder
 from worker.inference import Scores
 from worker.model.artifact import default_directory, load_card
 from worker.repository.model_versions import champion
@@ -30,6 +32,24 @@ class SlowNetwork(GreyNetwork):
         time.sleep(BATCH_SECONDS)
         return super().score(pixels)
 
+    def start(self, pixels: NDArray[np.uint8]) -> "Answered":
+        """Score a batch, as the live step asks for it."""
+        return Answered(self.score(pixels))
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Scores that are there at once."""
+
+    scores: Scores
+
+    def wait(self) -> None:
+        """There is nothing to wait for."""
+
+    def result(self) -> Scores:
+        """Return them."""
+        return self.scores
+
 
 def serve(url: str, data_dir: Path) -> None:
     """Score what comes live, and a re-screening when nothing does, for ever."""
@@ -39,8 +59,14 @@ def serve(url: str, data_dir: Path) -> None:
         model = champion(session)
     assert model is not None
     network = SlowNetwork(load_card(default_directory()))
-    live = Scorer(service, network, Speaker(model, (FOLDER,), shadow=False))  # type: ignore[arg-type]
-    host = rescreener(service, model, network, between=lambda: make_way(service, live.score_next_batch))
+    scorer = Scorer(service, network, Speaker(model, (FOLDER,), shadow=False))  # type: ignore[arg-type]
+    live = Feeder(lambda: scorer)
+
+    def between() -> None:
+        make_way(service, live.score_next_batch)
+        live.finish()
+
+    host = rescreener(service, model, network, between=between)
     while True:
         if not (live.score_next_batch() or host.score_next_chunk()):
             time.sleep(0.02)

@@ -74,12 +74,13 @@ class Study:
             history = study_history(session, self.uid)
         if history is None or (history.study.revision, history.study.complete) != (revision, True):
             return False
-        sent = all(delivery.state == "delivered" for delivery in history.deliveries)
+        sent = all(delivery.state in {"delivered", "overtaken"} for delivery in history.deliveries)
         return sent and set(self.expected()) <= set(self.returned())
 
     def expected(self) -> list[str]:
-        """The name of the one report of each result that goes to the PACS."""
-        return sorted(derive_uid(delivery.result_uid, "sr") for delivery in self.history().deliveries)
+        """The name of the one report of each result that went to the PACS."""
+        sent = [delivery for delivery in self.history().deliveries if delivery.state == "delivered"]
+        return sorted(derive_uid(delivery.result_uid, "sr") for delivery in sent)
 
     def returned(self) -> list[str]:
         """SOP Instance UIDs of the objects without pixels that came, in order."""
