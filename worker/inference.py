@@ -80,7 +80,8 @@ class Engine:
             ModelError: if dtype or shape are others.
         """
         self._check(pixels)
-        return Pending(self, pixels, self._thread.submit(self._fast.launch, pixels))
+        runner = self._fast
+        return Pending(self, pixels, self._thread.submit(runner.launch, pixels), runner is self._exact)
 
     def score(self, pixels: NDArray[np.uint8]) -> Scores:
         """Score prepared films: `start`, and the result's `result`, with the errors of both."""
@@ -93,13 +94,13 @@ class Engine:
     def decide(
         self, pixels: NDArray[np.uint8], logits: NDArray[np.float32], maps: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Replace what bf16 says of films near the threshold by what fp32 says; in fp32 nothing is to do.
+        """Replace what bf16 says of films near the threshold by what fp32 says; of all, if bf16 was given up meanwhile.
 
         Raises:
             DeviceLostError: if the device failed.
         """
         if self._fast is self._exact:
-            return logits, maps
+            return self._exact.launch(pixels).wait()
         near = are_near(logits, self.card.operating_point.threshold_logit)
         if near.any():
             exact_logits, exact_maps = self._exact.launch(pixels[near]).wait()
@@ -124,11 +125,12 @@ class Engine:
 
 @dataclass
 class Pending:
-    """Films whose scores are being computed."""
+    """Films whose scores are being computed; `exact` is whether in fp32."""
 
     engine: Engine
     pixels: NDArray[np.uint8]
     launched: "Future[Launched]"
+    exact: bool
 
     def wait(self) -> None:
         """Return when the device is through with them, and has nothing to do unless more was started.
@@ -147,7 +149,9 @@ class Pending:
             RuntimeError: if one film alone does not fit into its memory.
         """
         distances = self.engine.measure_distances(self.pixels)  # while the device computes
-        logits, maps = self.engine.decide(self.pixels, *self.launched.result().wait())
+        logits, maps = self.launched.result().wait()
+        if not self.exact:
+            logits, maps = self.engine.decide(self.pixels, logits, maps)
         return Scores(logits, maps.astype(np.float16), distances)
 
 

@@ -49,7 +49,7 @@ WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the
 HereOption = Annotated[bool, typer.Option("--here", help="Score in this process; needs no score worker.")]
 StopOption = Annotated[bool, typer.Option("--stop", help="End the run that is going on; what is scored stays.")]
 NumberOption = Annotated[
-    int | None, typer.Option("--report", help="Report an earlier run, by its number, and start none.")
+    int | None, typer.Option("--report", min=1, help="Report an earlier run, by its number, and start none.")
 ]
 
 
@@ -70,6 +70,8 @@ def rescreen(
     """Score studies again with the model in service from their prepared images; report what it says otherwise."""
     order = Order(_start_of(since), _end_of(until), model, deliver)
     with one_line_errors():
+        if here and not wait:
+            raise ConfigurationError("--here: the films are scored in this command: leave out --no-wait")
         for file in (json_file, html_file):
             _require_folder(file)
         with _service(config) as service:

@@ -21,6 +21,7 @@ from worker.rescreen_tables import RescreenChunk, RescreenScore
 from worker.tables import Image, PreparedImage, Score, Study
 
 _SHOWS_THE_PATIENT = tuple(rejection.value for rejection in Rejection if rejection.right_patient)
+FIRST, LAST = (0, 0), (2**31 - 1, 0)  # before and after every frame
 _KEY = ("model_version_id", "image_id", "frame")
 
 
@@ -85,9 +86,15 @@ def count_frames(session: Session, window: Window, model_version_id: int) -> int
 
 
 def load_films(
-    session: Session, work: ChunkWork, input_spec_sha256: str, *, after: tuple[int, int], limit: int
+    session: Session,
+    work: ChunkWork,
+    input_spec_sha256: str,
+    *,
+    after: tuple[int, int],
+    limit: int,
+    backwards: bool = False,
 ) -> list[Film]:
-    """Load up to `limit` frames of a chunk that its run has not answered yet, after one of this key."""
+    """Load up to `limit` frames of a chunk that its run has not answered yet, after (or before) one of this key."""
     pixels_of_frame = (
         (PreparedImage.content_sha256 == Score.content_sha256)
         & (PreparedImage.frame == Score.frame)
@@ -99,11 +106,14 @@ def load_films(
     of_chunk = Study.id.between(work.first_study_id, work.last_study_id)
     image_id, frame = after
     later = or_(Score.image_id > image_id, and_(Score.image_id == image_id, Score.frame > frame))
+    earlier = or_(Score.image_id < image_id, and_(Score.image_id == image_id, Score.frame < frame))
     answered = or_(RescreenScore.logit.is_not(None), RescreenScore.rescreen_id == work.run.id)
     statement = _unscored(select(*columns, *facts, *previous, PreparedImage.pixels), work.run.model.id, answered)
-    page = statement.outerjoin(PreparedImage, pixels_of_frame).where(of_chunk, *in_window(work.run.window), later)
-    ordered = page.order_by(Score.image_id, Score.frame).limit(limit)
-    rows = session.execute(ordered, execution_options={BINARY: True})
+    page = statement.outerjoin(PreparedImage, pixels_of_frame).where(
+        of_chunk, *in_window(work.run.window), earlier if backwards else later
+    )
+    order = (Score.image_id.desc(), Score.frame.desc()) if backwards else (Score.image_id, Score.frame)
+    rows = session.execute(page.order_by(*order).limit(limit), execution_options={BINARY: True})
     return [_film(*row) for row in rows]
 
 

@@ -37,9 +37,12 @@ def ask_for_preparation(
     """Have objects prepared whose file is still there.
 
     Returns:
-        The content hashes of those that can be waited for.
+        The content hashes of those that can be waited for; all, if the run was stopped.
     """
     contents = sorted({film.content_sha256 for film in films if not film.purged})
+    chunk = select(RescreenChunk.id).where(RescreenChunk.id == work.chunk_id).with_for_update(read=True)
+    if session.scalar(chunk) is None:
+        return set(contents)
     common = {"chunk_id": work.chunk_id, "input_spec": input_spec, "urgency": Urgency.RESCREEN}
     if contents:
         rows = [{**common, "content_sha256": content} for content in contents]

@@ -138,14 +138,20 @@ def claim_chunk(session: Session, run: Run, *, now: datetime, policy: ClaimPolic
     return ChunkWork(chunk.id, run, chunk.first_study_id, chunk.last_study_id, chunk.attempts)
 
 
-def close_chunk(session: Session, work: ChunkWork, *, told: int, now: datetime) -> bool:
+def close_chunk(session: Session, work: ChunkWork, *, now: datetime) -> bool:
     """End the work on a chunk; returns False if somebody else did, or the run was stopped."""
     closed = update(RescreenChunk).where(RescreenChunk.id == work.chunk_id, RescreenChunk.closed_at.is_(None))
-    if session.scalar(closed.values(closed_at=now, lease_until=None).returning(RescreenChunk.id)) is None:
-        return False
-    if told:
-        session.execute(update(Rescreen).where(Rescreen.id == work.run.id).values(told=Rescreen.told + told))
-    return True
+    return session.scalar(closed.values(closed_at=now, lease_until=None).returning(RescreenChunk.id)) is not None
+
+
+def is_open(session: Session, run: Run) -> bool:
+    """Take a run that is going on for the rest of the transaction; returns False if it is not any more."""
+    return _locked(session, run.id) is not None
+
+
+def count_told(session: Session, run: Run) -> None:
+    """Count a study that the run tells of, in the transaction that tells it."""
+    session.execute(update(Rescreen).where(Rescreen.id == run.id).values(told=Rescreen.told + 1))
 
 
 def put_back(session: Session, work: ChunkWork) -> None:
@@ -227,6 +233,7 @@ def _end(session: Session, row: Rescreen, run: Run, outcome: Outcome, now: datet
     row.scored = frames_done(session, row.id)
     row.open, row.outcome, row.ended_at, row.last_error = False, outcome, now, None
     chunks = select(RescreenChunk.id).where(RescreenChunk.rescreen_id == row.id)
+    session.execute(chunks.with_for_update())  # whoever asks for a preparation meanwhile has done so, or will not
     session.execute(delete(RescreenPreparation).where(RescreenPreparation.chunk_id.in_(chunks)))
     session.execute(delete(RescreenChunk).where(RescreenChunk.rescreen_id == row.id))
     counts = {"frames": row.scored, "told": row.told}

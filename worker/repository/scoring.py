@@ -59,12 +59,14 @@ def claim_frames(
     """
     ids = claim(session, Score, limit=limit, now=now, policy=policy)
     work = _load(session, ids, input_spec_sha256) if ids else []
-    first = next((frame for frame in work if frame.is_retried), None)
-    if first is None:
+    if not any(frame.is_retried for frame in work):
         return work
-    give_back_frames(session, [frame.score_id for frame in work if frame is not first], now + policy.lease)
-    _record_deaths(session, [first.score_id], now)
-    return [first]
+    # The most urgent one decides: what failed before and may fail again holds up nothing that is more urgent.
+    taken = work[:1] if work[0].is_retried else [frame for frame in work if not frame.is_retried]
+    give_back_frames(session, [frame.score_id for frame in work if frame not in taken], now + policy.lease)
+    if work[0].is_retried:
+        _record_deaths(session, [work[0].score_id], now)
+    return taken
 
 
 def give_back_frames(session: Session, score_ids: Sequence[int], claimed_until: datetime) -> None:

@@ -19,7 +19,7 @@ from worker.model.judgement import judge_frame
 from worker.queues import Queue
 from worker.repository.claims import has_standing_work, release
 from worker.repository.rescreen_changes import record_changes
-from worker.repository.rescreen_frames import Answer, Film, Lack, load_films, write_answers
+from worker.repository.rescreen_frames import FIRST, LAST, Answer, Film, Lack, load_films, write_answers
 from worker.repository.rescreen_preparation import ask_for_preparation
 from worker.repository.rescreening import ChunkWork, Run, claim_chunk, close_chunk, finish_run, open_run, put_back
 from worker.rescreen_tables import RescreenChunk
@@ -81,7 +81,10 @@ class Rescreener:
 
     def _score_held(self, work: ChunkWork, engine: Engine) -> None:
         waits, count, end = False, 0, self.clock() + TURN_SECONDS
-        for films in self._pages(work, engine):
+        limit = 1 if work.attempts >= ALONE_FROM_ATTEMPT else FILMS_AT_ONCE
+        if limit == 1:  # it may end like the attempts before: what they found is told
+            tell_newly_flagged(self.service, self.speaker_of, work)
+        for films in self._pages(work, engine, limit):
             missing = self._ask_for_preparation(work, engine, films)
             seen, answers = 0, list[Answer]()
             for batch in self._batches(films, end):
@@ -89,7 +92,8 @@ class Rescreener:
                 seen += len(batch)
             self._write(work, answers)
             waits, count = waits or bool(missing), count + len(answers)
-            if seen < len(films):
+            is_over = bool(answers) and len(films) == limit and self.clock() > end  # in the middle of its pages
+            if seen < len(films) or is_over:
                 with self.service.database.begin() as session:
                     put_back(session, work)
                 return
@@ -99,16 +103,17 @@ class Rescreener:
             return
         told = tell_newly_flagged(self.service, self.speaker_of, work)
         with self.service.database.begin() as session:
-            if close_chunk(session, work, told=told, now=self.service.now()):
+            if close_chunk(session, work, now=self.service.now()):
                 record_changes(session, work, self.service.now())
         _log.info("rescreened", rescreen_id=work.run.id, frames=count, told=told)
 
-    def _pages(self, work: ChunkWork, engine: Engine) -> Iterator[Sequence[Film]]:
-        limit = 1 if work.attempts >= ALONE_FROM_ATTEMPT else FILMS_AT_ONCE
-        after, spec = (0, 0), engine.card.input_spec.sha256
+    def _pages(self, work: ChunkWork, engine: Engine, limit: int) -> Iterator[Sequence[Film]]:
+        # What ends every attempt stands between the films before it and those behind it: they take turns.
+        backwards = limit == 1 and work.attempts % 2 == 0
+        after, spec = LAST if backwards else FIRST, engine.card.input_spec.sha256
         while True:
             with self.service.database.read() as session:
-                films = load_films(session, work, spec, after=after, limit=limit)
+                films = load_films(session, work, spec, after=after, limit=limit, backwards=backwards)
             if films:
                 yield films
             if len(films) < limit:
@@ -180,14 +185,18 @@ class Rescreener:
             _log.info("rescreen-finished", rescreen_id=run.id)
 
 
-def make_way(service: Service, score_live: Callable[[], bool]) -> None:
-    """Do the live work that waits.
+def make_way(service: Service, score_live: Callable[[], bool], *, clock: Callable[[], float] = time.monotonic) -> None:
+    """Do the live work that waits, for `TURN_SECONDS`: after a batch more the turn ends, and live work comes first.
+
+    Without that limit a worker that is told to stop would go on with a long backlog until it is killed.
 
     Args:
         service: of the score host.
         score_live: scores one batch; returns whether there was one.
+        clock: monotonic seconds.
     """
-    while _live_work_waits(service) and score_live():
+    end = clock() + TURN_SECONDS
+    while clock() < end and _live_work_waits(service) and score_live():
         pass
 
 

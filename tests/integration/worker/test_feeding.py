@@ -175,6 +175,19 @@ def test_a_film_that_failed_before_is_scored_with_nothing_beside_it(
     assert claims(database) == [(2, False)]
 
 
+def test_a_film_that_failed_before_holds_up_no_more_urgent_one(
+    database: Database, feeding: Callable[..., Feeder], device: Device, card: ModelCard
+) -> None:
+    """It may kill its worker again: whatever is more urgent is scored first, and it comes before what is younger."""
+    add(database, card, 3)
+    with database.begin() as session:
+        session.execute(update(Score).values(attempts=1))
+    add(database, card, 4)
+    add(database, card, 1, 2, urgency=Urgency.HIGH)
+    drain(feeding(batch_size=3))
+    assert device.given == [[1, 2], [3], [4]]
+
+
 def test_a_lost_device_costs_no_film_an_attempt(
     database: Database, feeding: Callable[..., Feeder], device: Device, card: ModelCard, clock: Clock
 ) -> None:

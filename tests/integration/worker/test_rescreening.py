@@ -128,32 +128,6 @@ def test_what_the_model_has_scored_is_not_scored_again(
     assert again.run.outcome == "finished"
 
 
-def test_live_work_goes_between_two_batches(site: Service, champion: RegisteredModel, network: GreyNetwork) -> None:
-    """The host is asked before each batch of two whether something more urgent waits."""
-    archive(site.database, champion, network.card, ARCHIVE)
-    better = promote(site.database)
-    seen: list[int] = []
-    start(site)
-    finish(rescreener(site, better, network, between=lambda: seen.append(len(network.batches))))
-    assert seen == [0, 1]
-
-
-def test_a_turn_is_short_however_slow_the_host(site: Service, champion: RegisteredModel, network: GreyNetwork) -> None:
-    """What is scored is written and the rest put back: a worker can be stopped, and one that is killed loses little."""
-    archive(site.database, champion, network.card, ARCHIVE)
-    better = promote(site.database)
-    start(site)
-    host = rescreener(site, better, network, clock=lambda: 100.0 * len(network.batches))
-    for scored in (2, 4):
-        assert host.score_next_chunk() is True
-        with site.database.read() as session:
-            assert session.query(RescreenScore).count() == scored
-            (chunk,) = session.scalars(select(RescreenChunk)).all()
-        assert (chunk.attempts, chunk.lease_until) == ((0, None) if scored == 2 else (1, None))
-    finish(host)
-    assert (report(site).run.done, report(site).run.outcome) == (4, "finished")
-
-
 def test_a_run_that_is_broken_off_goes_on_and_doubles_nothing(
     site: Service, champion: RegisteredModel, network: GreyNetwork, clock: Clock
 ) -> None:
@@ -222,10 +196,11 @@ def test_films_that_cannot_be_scored_are_counted_and_named_and_the_others_go_on(
 def test_a_chunk_that_always_fails_is_given_up_and_the_run_ends(
     site: Service, champion: RegisteredModel, network: GreyNetwork, clock: Clock
 ) -> None:
-    """What fails for one film keeps no run open; from the third attempt on the films before it are scored alone."""
-    archive(site.database, champion, network.card, {**ARCHIVE, "2.25.5/2.25.51": KILLER})
+    """What fails for one film keeps no run open; those before and behind it are scored alone, and told."""
+    before, behind = dict(list(ARCHIVE.items())[:2]), dict(list(ARCHIVE.items())[2:])
+    archive(site.database, champion, network.card, {**before, "2.25.5/2.25.51": KILLER, **behind})
     better = promote(site.database)
-    start(site)
+    start(site, deliver=True)
     for _ in range(site.settings.max_attempts):
         with pytest.raises(ArithmeticError):
             rescreener(site, better, network).score_next_chunk()
@@ -233,6 +208,7 @@ def test_a_chunk_that_always_fails_is_given_up_and_the_run_ends(
     finish(rescreener(site, better, network))
     counts = report(site).counts
     assert (counts.frames_scored, counts.unanswered, run_row(site.database).outcome) == (4, 1, "finished")
+    assert run_row(site.database).told == 2
 
 
 def test_rejected_withdrawn_and_unfinished_images_are_told_apart(

@@ -1,6 +1,7 @@
 """A model that takes another input: received files are prepared again for it, and nothing else hears of that."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,10 @@ from worker.model.preprocessing import prepare
 from worker.queues import Queue
 from worker.repository.model_versions import RegisteredModel
 from worker.repository.rescreen_difference import difference
+from worker.repository.rescreen_frames import load_films
+from worker.repository.rescreen_preparation import ask_for_preparation
 from worker.repository.rescreen_views import Counts
-from worker.repository.rescreening import last_run
+from worker.repository.rescreening import claim_chunk, last_run
 from worker.rescreen_tables import RescreenPreparation
 from worker.rescreening.preparing import RescreenPreparer
 from worker.rescreening.starting import Order, Starter
@@ -118,3 +121,26 @@ def test_a_host_without_the_spool_leaves_the_work(
         pass
     finish(rescreener(site, better, network))
     assert counts(site).frames_scored == 1
+
+
+def test_a_run_can_be_stopped_while_a_host_asks_for_preparations(site: Service, network: GreyNetwork) -> None:
+    """It waits for that host, and leaves nothing of the run; a host that comes later asks for nothing."""
+    promote(site.database)
+    run = Starter(site, "me@host").start(Order()).run
+    now, policy, spec = site.now(), site.image_policy, network.card.input_spec
+    with site.database.begin() as session:
+        work = claim_chunk(session, run, now=now, policy=policy)
+    assert work is not None
+    with site.database.read() as session:
+        films = load_films(session, work, spec.sha256, after=(0, 0), limit=9)
+    asked = (work, films, spec.model_dump(mode="json"), policy)
+    with ThreadPoolExecutor(1) as thread:
+        with site.database.begin() as session:
+            waited_for = ask_for_preparation(session, *asked)
+            stopping = thread.submit(Starter(site, "me@host").stop)
+            with pytest.raises(TimeoutError):
+                stopping.result(timeout=0.5)
+        assert stopping.result(timeout=30).id == run.id
+    with site.database.begin() as session:
+        assert ask_for_preparation(session, *asked) == waited_for == {film.content_sha256 for film in films[:2]}
+        assert session.scalars(select(RescreenPreparation)).all() == []

@@ -1,9 +1,11 @@
 """What a re-screening says: nothing unless it is asked to, and then what every later result agrees with."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from tests.integration.worker.conftest import Clock
 from tests.rescreens import BETTER, SICK, WELL, GreyNetwork, archive, finish, promote, rescreener
@@ -13,6 +15,7 @@ from worker.model.artifact import default_directory, load_card
 from worker.repository.model_versions import RegisteredModel
 from worker.repository.rescreen_difference import difference
 from worker.repository.rescreening import last_run
+from worker.rescreen_tables import RescreenChunk
 from worker.rescreening.starting import Order, Starter
 from worker.service import Service
 from worker.stating import Speaker
@@ -190,6 +193,73 @@ def test_another_model_put_in_service_meanwhile_ends_the_telling(
         run = last_run(session)
         assert run is not None
         assert (run.outcome, difference(session, run, site.now()).studies.newly_flagged) == ("finished", 1)
+
+
+def test_a_run_that_was_stopped_tells_of_nothing_more(
+    site: Service, champion: RegisteredModel, network: GreyNetwork
+) -> None:
+    """Whoever ends it, as too much is told, hears no more of it: what its workers had in hand is not told either."""
+    better = screened(site, champion, network)
+    said = len(flags(site.database))
+    starter = Starter(site, "me@host")
+    starter.start(Order(deliver=True))
+
+    def stop() -> None:
+        starter.stop()
+
+    finish(rescreener(site, better, network, between=stop))
+    assert (len(flags(site.database)), last_outcome(site)) == (said, "stopped")
+
+
+def test_a_study_is_counted_as_it_is_told(site: Service, champion: RegisteredModel, network: GreyNetwork) -> None:
+    """A worker that is killed before its chunk is closed has told it; the one that goes on does not say it again."""
+    better = screened(site, champion, network)
+    Starter(site, "me@host").start(Order(deliver=True))
+    host = rescreener(site, better, network)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("worker.rescreening.scoring.close_chunk", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            host.score_next_chunk()
+    with site.database.begin() as session:
+        session.execute(update(RescreenChunk).values(not_before=None))
+    finish(host)
+    with site.database.read() as session:
+        run = last_run(session)
+    assert run is not None
+    assert (run.outcome, run.told) == ("finished", 1)
+
+
+def test_a_study_that_cannot_be_said_holds_up_no_other_one(
+    site: Service, champion: RegisteredModel, network: GreyNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others of its chunk are told at once; its fault is raised afterwards."""
+    archive(site.database, champion, network.card, {**FILMS, "2.25.3/2.25.31": SICK})
+    conclude(site, champion)
+    better, say = promote(site.database), Speaker.state_rescreening
+
+    def broken(self: Speaker, session: Session, study: Study, now: datetime) -> bool:
+        if study.study_instance_uid == "2.25.1":
+            raise ArithmeticError
+        return say(self, session, study, now)
+
+    monkeypatch.setattr(Speaker, "state_rescreening", broken)
+    Starter(site, "me@host").start(Order(deliver=True))
+    with pytest.raises(ArithmeticError):
+        rescreener(site, better, network).score_next_chunk()
+    assert [(flags(site.database)[-1][name]) for name in ("study_instance_uid", "priority")] == ["2.25.3", "HIGH"]
+
+
+def interrupt(*_: object, **__: object) -> None:
+    """As a worker that is ended from outside."""
+    raise KeyboardInterrupt
+
+
+def last_outcome(site: Service) -> str | None:
+    """How the last run ended."""
+    with site.database.read() as session:
+        run = last_run(session)
+    assert run is not None
+    return run.outcome
 
 
 def test_a_rejected_film_of_the_right_patient_still_raises(

@@ -70,7 +70,7 @@ def test_a_film_near_the_threshold_has_the_logit_of_fp32(fp32: Engine, bf16: Eng
 
 
 def test_a_model_that_strays_is_served_in_fp32(fp32: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where bf16 and fp32 lie farther apart than half of the margin, this batch and all later ones are fp32's."""
+    """Where bf16 and fp32 lie farther apart than half of the margin, that batch and all from then on are fp32's."""
     told: list[str] = []
     engine = engine_of("bf16", told)
     film = self_test_pixels()[None]
@@ -84,8 +84,10 @@ def test_a_model_that_strays_is_served_in_fp32(fp32: Engine, monkeypatch: pytest
         return launched
 
     monkeypatch.setattr(engine._fast, "launch", stray)
+    ahead = engine.start(film)  # on its way in bf16 when that is given up
     np.testing.assert_allclose(engine.score(film).logits, fp32.score(film).logits, atol=1e-4)
     assert (engine.precision, told) == ("fp32", ["bf16-given-up"])
+    np.testing.assert_allclose(ahead.result().logits, fp32.score(film).logits, atol=1e-4)
     assert engine.score(film).logits == engine.score(film).logits
     assert told == ["bf16-given-up"]
 

@@ -107,6 +107,7 @@ def test_who_began_and_who_stopped_a_run_is_recorded(
         (("--since", "2020-01-01", "--until", "2020-01-02"), "no study was received from 2020-01-01 00:00"),
         (("--model", "9.9.9"), "no model was ever in service here that is called 9.9.9"),
         (("--report", "7"), "there is no re-screening 7"),
+        ((*DAY, "--here", "--no-wait"), "--here: the films are scored in this command: leave out --no-wait"),
         (("--stop",), "none to stop"),
         ((*DAY, "--html", "nowhere/report.html"), "there is no folder"),
     ],
@@ -120,6 +121,16 @@ def test_what_cannot_be_done_is_told_in_one_line(
     refused = run("rescreen", *words)
     assert (refused.exit_code, refused.stderr.count("\n")) == (USAGE_ERROR, 1)
     assert said in refused.stderr
+    assert json.loads(run("status", "--json").stdout)["rescreening"] is None
+
+
+def test_a_report_that_cannot_be_starts_no_run(
+    run: Run, database: Database, champion: RegisteredModel, network: GreyNetwork
+) -> None:
+    """Runs are counted from 1."""
+    archive(database, champion, network.card, FILMS)
+    promote(database)
+    assert run("rescreen", *DAY, "--no-wait", "--report", "0").exit_code == USAGE_ERROR
     assert json.loads(run("status", "--json").stdout)["rescreening"] is None
 
 
