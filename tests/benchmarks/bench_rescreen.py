@@ -23,14 +23,18 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import event
+from torch import nn
 
 from tests.benchmarks.archive import fill
 from tests.servers.postgres import postgres
 from worker.bootstrap import build_speaker
 from worker.champion import put_shipped_model_in_place
 from worker.db import Database
-from worker.inference import Engine, Scores, load_engine
+from worker.inference import Scores, load_engine
 from worker.model.artifact import ModelCard, default_directory, load_card
+from worker.model.network import load_network
+from worker.model.served import ServedNetwork
+from worker.precision import DTYPES
 from worker.repository.model_versions import champion
 from worker.rescreening.engines import Engines
 from worker.rescreening.scoring import Rescreener
@@ -89,7 +93,7 @@ class SqlClock:
 class Alone:
     """The network without anything around it, timed every so many batches."""
 
-    engine: Engine
+    network: nn.Module
     batch: torch.Tensor
     seconds: float = 0.0
     images: int = 0
@@ -102,7 +106,7 @@ class Alone:
             return
         begun = time.perf_counter()
         with torch.inference_mode():
-            self.engine._network(self.batch)
+            self.network(self.batch)
         self.seconds += time.perf_counter() - begun
         self.images += len(self.batch)
 
@@ -138,10 +142,11 @@ def rescreen(service: Service, engine: Any, between: Any = lambda: None) -> floa
 def beside_the_network(images: int) -> tuple[float, float]:
     """Images per second of the network alone and of a re-screening, in turns."""
     with archive(images, flat=False) as (service, films):
-        engine = load_engine(default_directory())
-        size = service.settings.batch_size
-        engine.score(np.stack(films[:size]))
-        alone = Alone(engine, torch.from_numpy(np.stack(films[:size])).to(engine.device))
+        engine = load_engine(default_directory(), device="cpu", precision="auto")
+        batch = np.stack(films[: service.settings.batch_size])
+        engine.score(batch)
+        network = ServedNetwork(load_network(default_directory(), engine.card), DTYPES[engine.precision])
+        alone = Alone(network, torch.from_numpy(batch))
         seconds = rescreen(service, engine, alone.measure_sometimes) - alone.seconds
         return alone.images / alone.seconds, images / seconds
 
@@ -176,7 +181,6 @@ def peak(count: int) -> float:
 
 def main(images: int) -> None:
     """Measure and print."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     table = Table("re-screening", "measured", "to reach", title=f"{images} films, {torch.get_num_threads()} threads")
     outside, sql, statements = without_a_network(images)
     table.add_row("SQL, ms per image", f"{sql:.3f} ({statements:.3f} statements)", "0.1")
@@ -194,4 +198,5 @@ if __name__ == "__main__":
     arguments.add_argument("--images", type=int, default=IMAGES)
     arguments.add_argument("--peak", type=int)
     given = arguments.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     report_peak(given.peak) if given.peak else main(given.images)
