@@ -2,7 +2,6 @@
 
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,24 +30,6 @@ class SlowNetwork(GreyNetwork):
         """Score a batch."""
         time.sleep(BATCH_SECONDS)
         return super().score(pixels)
-
-    def start(self, pixels: NDArray[np.uint8]) -> "Answered":
-        """Score a batch, as the live step asks for it."""
-        return Answered(self.score(pixels))
-
-
-@dataclass(frozen=True)
-class Answered:
-    """Scores that are there at once."""
-
-    scores: Scores
-
-    def wait(self) -> None:
-        """There is nothing to wait for."""
-
-    def result(self) -> Scores:
-        """Return them."""
-        return self.scores
 
 
 def serve(url: str, data_dir: Path) -> None:

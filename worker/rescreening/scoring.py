@@ -1,6 +1,5 @@
 """Re-screening on a score host: a chunk at a time, and between two batches whatever has just come in."""
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,21 +7,19 @@ from functools import partial
 
 import numpy as np
 import structlog
-import zstandard
-from numpy.typing import NDArray
 
 from worker.errors import DeviceLostError
 from worker.faults import Fault
 from worker.holding import Held
 from worker.inference import Engine
-from worker.model.judgement import judge_frame
 from worker.queues import Queue
 from worker.repository.claims import has_standing_work, release
 from worker.repository.rescreen_changes import record_changes
-from worker.repository.rescreen_frames import FIRST, LAST, Answer, Film, Lack, load_films, write_answers
+from worker.repository.rescreen_frames import FIRST, LAST, Answer, Film, load_films, write_answers
 from worker.repository.rescreen_preparation import ask_for_preparation
 from worker.repository.rescreening import ChunkWork, Run, claim_chunk, close_chunk, finish_run, open_run, put_back
 from worker.rescreen_tables import RescreenChunk
+from worker.rescreening.batch import Batch
 from worker.rescreening.engines import Engines
 from worker.rescreening.telling import SpeakerOf, tell_newly_flagged
 from worker.service import Service
@@ -86,10 +83,7 @@ class Rescreener:
             tell_newly_flagged(self.service, self.speaker_of, work)
         for films in self._pages(work, engine, limit):
             missing = self._ask_for_preparation(work, engine, films)
-            seen, answers = 0, list[Answer]()
-            for batch in self._batches(films, end):
-                answers += self._answer(engine, batch, missing)
-                seen += len(batch)
+            seen, answers = self._answer(engine, films, missing, end)
             self._write(work, answers)
             waits, count = waits or bool(missing), count + len(answers)
             is_over = bool(answers) and len(films) == limit and self.clock() > end  # in the middle of its pages
@@ -130,27 +124,26 @@ class Rescreener:
             waiting = ask_for_preparation(session, work, unprepared, spec, self.service.image_policy)
         return waiting & {film.content_sha256 for film in unprepared}
 
-    def _batches(self, films: Sequence[Film], end: float) -> Iterator[Sequence[Film]]:
-        size = self.service.settings.batch_size
+    def _answer(self, engine: Engine, films: Sequence[Film], missing: set[str], end: float) -> tuple[int, list[Answer]]:
+        """Score films batch by batch until `end`; what has to wait for its preparation is left out.
+
+        Returns:
+            How many of the films it came to, and the answers.
+        """
+        size, seen = self.service.settings.batch_size, 0
+        answers, under_way = list[Answer](), Batch(engine, ())
         for start in range(0, len(films), size):
             if start and self.clock() > end:
-                return
+                break
+            films_now = films[start : start + size]
+            batch = Batch(engine, [f for f in films_now if f.pixels is not None or f.content_sha256 not in missing])
+            batch.unpack()
+            under_way.wait()  # so that what is more urgent waits for one batch at most
             self.between_batches()
-            yield films[start : start + size]
-
-    def _answer(self, engine: Engine, films: Sequence[Film], missing: set[str]) -> list[Answer]:
-        """Score a batch; what has to wait for its preparation is left out."""
-        present = [film for film in films if film.pixels is not None or film.content_sha256 not in missing]
-        pixels = [_unpack(film.pixels, engine.card.input_spec.size) for film in present]
-        ready = [(film, array) for film, array in zip(present, pixels, strict=True) if array is not None]
-        answers = [_lacking(film) for film, array in zip(present, pixels, strict=True) if array is None]
-        if not ready:
-            return answers
-        scores = engine.score(np.stack([array for _, array in ready]))  # (N, size, size)
-        for index, (film, _) in enumerate(ready):
-            logit, distance = float(scores.logits[index]), float(scores.scope_distances[index])
-            answers.append(_judged(engine, film, logit, distance, scores.activation_maps[index]))
-        return answers
+            batch.start()
+            answers += under_way.answers()
+            under_way, seen = batch, seen + len(films_now)
+        return seen, answers + under_way.answers()
 
     def _write(self, work: ChunkWork, answers: Sequence[Answer]) -> None:
         now, policy = self.service.now(), self.service.image_policy
@@ -203,27 +196,6 @@ def make_way(service: Service, score_live: Callable[[], bool], *, clock: Callabl
 def _live_work_waits(service: Service) -> bool:
     with service.database.read() as session:
         return has_standing_work(session, Score, now=service.now(), policy=service.image_policy)
-
-
-def _unpack(pixels: bytes | None, size: int) -> NDArray[np.uint8] | None:
-    # None where no film of the model's size can be had, so that one damaged row is named alone.
-    try:
-        raw = zstandard.ZstdDecompressor().decompress(pixels or b"", max_output_size=size * size)
-        return np.frombuffer(raw, np.uint8).reshape(size, size)
-    except (zstandard.ZstdError, ValueError):
-        return None
-
-
-def _lacking(film: Film) -> Answer:
-    return Answer(film, None, Lack.NOT_PREPARED if film.pixels is None else Lack.DAMAGED)
-
-
-def _judged(engine: Engine, film: Film, logit: float, distance: float, evidence: NDArray[np.float16]) -> Answer:
-    if not math.isfinite(logit):
-        return Answer(film, None, Lack.NO_SCORE)
-    judgement = judge_frame(engine.card, logit, distance)
-    newly = judgement.flagged and not film.previous[3]
-    return Answer(film, judgement, activation_map=evidence.astype("<f2").tobytes() if newly else None)
 
 
 def _answers(engine: Engine) -> bool:
