@@ -35,12 +35,9 @@ class Feeder:
     def finish(self) -> bool:
         """Finish what is on the device, and claim no more; returns whether there was anything."""
         batch = self._take()
-        if batch is None:
-            return False
-        with batch.held():
-            batch.start()
-            batch.finish()
-        return True
+        if batch is not None:
+            batch.score()
+        return batch is not None
 
     def _score(self, batch: Batch | None, scorer: Scorer) -> bool:
         if batch is None:

@@ -46,16 +46,6 @@ class Scorer:
     engine: Engine
     speaker: Speaker
 
-    def score_next_batch(self) -> bool:
-        """Score up to `batch_size` frames, most urgent first; returns whether there were any."""
-        batch = self.claim()
-        if batch is None:
-            return False
-        with batch.held():
-            batch.start()
-            batch.finish()
-        return True
-
     def claim(self) -> "Batch | None":
         """Claim up to `batch_size` frames, most urgent first, and unpack their films; None if none is due."""
         now, policy = self.service.now(), self.service.image_policy
@@ -199,6 +189,12 @@ class Batch:
         """Return when the device is through with them; with the errors of `Pending.wait`."""
         if self._pending is not None:
             self._pending.wait()
+
+    def score(self) -> None:
+        """Do all of it, and give the frames back if that fails."""
+        with self.held():
+            self.start()
+            self.finish()
 
     def finish(self) -> None:
         """Wait for the scores and write them; with the errors of `Pending.result` and of the database."""

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import event, select, update
 
+from tests.batches import score_batch
 from tests.integration.worker.conftest import Clock
 from tests.integration.worker.test_scoring import finish_preparation, of_size
 from tests.studies import FOLDER, MODEL, incoming, put_in_service, receive
@@ -281,7 +282,7 @@ def test_the_statements_of_a_batch_do_not_grow_with_it(
     for levels in ((1, 2, 3), range(10, 22)):
         add(database, card, *levels)
         with counting_statements(database) as statements:
-            assert scorer(batch_size=16).score_next_batch()
+            assert score_batch(scorer(batch_size=16))
         counts.append(len(statements))
     assert counts[0] == counts[1] <= 12
 

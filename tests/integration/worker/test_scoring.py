@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from tests.batches import score_batch
 from tests.integration.worker.conftest import Clock, Wakes
 from tests.studies import MODEL, NOW, incoming, put_in_service, receive
 from worker.db import Database
@@ -121,7 +122,7 @@ def test_films_are_scored_in_batches_and_a_finding_is_told(
     prepared(database, card, {"2.25.11": [0], "2.25.12": [200], "2.25.13": [1]})
     step = scorer(batch_size=2)
     wakes.watch = lambda: wakes.queues.extend([] if flags(database) else [Queue.SCORE])
-    assert [step.score_next_batch() for _ in range(3)] == [True, True, False]
+    assert [score_batch(step) for _ in range(3)] == [True, True, False]
     assert network.batches == [2, 1]
     (flag,) = flags(database)
     assert (flag.study_instance_uid, flag.priority, flag.images[0]["logit"]) == ("2.25.2", "HIGH", 100.0)
@@ -132,7 +133,7 @@ def test_films_are_scored_in_batches_and_a_finding_is_told(
 def test_a_logit_that_is_no_number_says_nothing(database: Database, scorer: BuildScorer, card: ModelCard) -> None:
     """The film is failed, never screened; the others of its batch are scored and told as usual."""
     prepared(database, card, {"2.25.11": [255], "2.25.12": [200]})
-    assert scorer().score_next_batch()
+    assert score_batch(scorer())
     assert states(database) == {"2.25.11": ImageState.FAILED, "2.25.12": ImageState.SCORED}
     assert [flag.study_instance_uid for flag in flags(database)] == ["2.25.2"]
 
@@ -140,7 +141,7 @@ def test_a_logit_that_is_no_number_says_nothing(database: Database, scorer: Buil
 def test_a_frame_that_fails_takes_no_finding_with_it(database: Database, scorer: BuildScorer, card: ModelCard) -> None:
     """One frame of the image is no number, the other one is flagged: the image fails, and the finding is told."""
     prepared(database, card, {"2.25.11": [255, 200]})
-    assert scorer().score_next_batch()
+    assert score_batch(scorer())
     assert states(database) == {"2.25.11": ImageState.FAILED}
     assert [flag.priority for flag in flags(database)] == ["HIGH"]
 
@@ -156,11 +157,11 @@ def test_a_film_that_was_prepared_for_another_model_is_prepared_again(
     """Its pixels are of another input: the network does not see it, and the film is the prepare step's work again."""
     prepared(database, of_size(card, 256), {"2.25.11": [200]})
     step = scorer()
-    assert step.score_next_batch()
+    assert score_batch(step)
     assert states(database) == {"2.25.11": ImageState.RECEIVED}
-    assert not step.score_next_batch()
+    assert not score_batch(step)
     prepare_anew(database, card, "2.25.11", [200])
-    assert step.score_next_batch()
+    assert score_batch(step)
     assert (states(database), network.batches) == ({"2.25.11": ImageState.SCORED}, [1])
     assert [flag.priority for flag in flags(database)] == ["HIGH"]
 
@@ -170,12 +171,12 @@ def test_a_frame_keeps_its_score_when_its_film_is_prepared_again(
 ) -> None:
     """The first frame was scored before the model changed, the second is after: each is said once."""
     prepared(database, card, {"2.25.11": [20, 30]})
-    assert scorer(batch_size=1).score_next_batch()
+    assert score_batch(scorer(batch_size=1))
     with database.begin() as session:
         session.execute(delete(PreparedImage))
-    assert scorer().score_next_batch()
+    assert score_batch(scorer())
     prepare_anew(database, card, "2.25.11", [20, 30])
-    assert scorer().score_next_batch()
+    assert score_batch(scorer())
     with database.read() as session:
         scores = session.scalars(select(Score).order_by(Score.frame)).all()
         assert [(score.frame, score.logit) for score in scores] == [(1, -80.0), (2, -70.0)]
@@ -190,8 +191,8 @@ def test_a_film_for_a_model_that_this_host_cannot_load_waits(
     step = scorer(max_attempts=2, retry_max_seconds=2)
     put_in_service(database, MODEL.model_copy(update={"version": "2.0.0", "sha256": "b" * 64}))
     for _ in range(3):
-        assert step.score_next_batch()
-        assert not step.score_next_batch()
+        assert score_batch(step)
+        assert not score_batch(step)
         clock.advance(seconds=3)
     assert states(database) == {"2.25.11": ImageState.PREPARED}
     with database.read() as session:
@@ -210,7 +211,7 @@ def test_a_film_that_looks_like_no_chest_film_is_out_of_scope(
 ) -> None:
     """Its study is UNSCREENED with that reason, and no probability is told of it."""
     prepared(database, card, {"2.25.91": [STRANGE[0]]})
-    assert scorer().score_next_batch()
+    assert score_batch(scorer())
     with database.read() as session:
         image = session.scalars(select(Image)).one()
         assert (image.state, image.reason) == ("out-of-scope", "out-of-scope-image")
@@ -224,7 +225,7 @@ def test_a_flagged_film_is_told_however_strange_it_looks(
 ) -> None:
     """The gate never silences a finding; the flag carries a warning."""
     prepared(database, card, {"2.25.92": [STRANGE[1]]})
-    assert scorer().score_next_batch()
+    assert score_batch(scorer())
     assert [(flag.priority, flag.warnings) for flag in flags(database)] == [("HIGH", [STRANGE_FLAGGED_IMAGE])]
 
 
@@ -236,7 +237,7 @@ def test_a_damaged_prepared_image_fails_alone(database: Database, card: ModelCar
         assert damaged is not None
         damaged.pixels = damaged.pixels[:-3]
         content = damaged.content_sha256
-    assert scorer().score_next_batch()
+    assert score_batch(scorer())
     with database.read() as session:
         states = {image.content_sha256: (image.state, image.reason) for image in session.scalars(select(Image))}
     assert states.pop(content) == ("failed", "not-prepared")
@@ -250,12 +251,12 @@ def test_a_film_that_kills_its_worker_takes_no_other_with_it(
     prepared(database, card, {"2.25.11": [KILLER], "2.25.12": [50], "2.25.13": [60]})
     step = scorer(lease_seconds=60, max_attempts=2)
     with pytest.raises(ArithmeticError):
-        step.score_next_batch()
+        score_batch(step)
     prepared(database, card, {"2.25.14": [70]})
     clock.advance(seconds=61)
     with pytest.raises(ArithmeticError):
-        step.score_next_batch()
-    assert [step.score_next_batch() for _ in range(4)] == [True, True, True, False]
+        score_batch(step)
+    assert [score_batch(step) for _ in range(4)] == [True, True, True, False]
     assert network.batches == [3, 1, 1, 1, 1, 1, 1]  # after each fault it is asked for a blank film
     assert [film for film, state in states(database).items() if state != ImageState.SCORED] == ["2.25.11"]
 
@@ -269,11 +270,11 @@ def test_a_host_that_can_score_nothing_sets_no_film_aside(
     network.broken = True
     for _ in range(5):
         with pytest.raises(RuntimeError):
-            step.score_next_batch()
+            score_batch(step)
         clock.advance(seconds=400)
     with database.read() as session:
         waiting = session.scalars(select(Score)).all()
     assert [(frame.attempts, frame.last_error) for frame in waiting] == [(0, "RuntimeError")] * 2
     network.broken = False
-    assert step.score_next_batch()
+    assert score_batch(step)
     assert set(states(database).values()) == {ImageState.SCORED}
