@@ -10,18 +10,16 @@ from typing import Any
 
 import structlog
 from celery import Celery, signals
-from kombu import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 from kombu.transport.virtual import Channel as VirtualChannel
 
-from worker import embedded_broker
+from worker.broker import TIMEOUT_SECONDS, broker_settings
 from worker.observability import configure_logging
 from worker.private_files import keep_files_private
-from worker.queues import COMMIT, RECONCILE, RESCREEN, TRAIN, Queue, queue_of, task_name
+from worker.queues import COMMIT, RECONCILE, RESCREEN, Queue, queue_of, task_name
 from worker.schedule import schedule
 from worker.settings import Settings, load_settings
 
-BROKER_TIMEOUT_SECONDS = 2
 MOST_WAITING = 32  # messages in a queue; more than its tasks that come by the clock
 
 # Modules of tasks that share a queue.
@@ -45,14 +43,14 @@ def celery_settings() -> dict[str, Any]:
     settings = process_settings()
     keep_files_private()
     return {
-        **_broker(settings),
+        **broker_settings(settings),
         "accept_content": ["json"],
         "task_serializer": "json",
         "result_serializer": "json",
         "task_ignore_result": True,
-        "task_queues": [KombuQueue(name) for name in (*Queue, TRAIN)],
         "task_default_queue": Queue.DELIVER.value,
         "task_create_missing_queues": False,
+        "worker_consumer": "worker.consumer:QuietConsumer",
         "worker_prefetch_multiplier": 1,
         "worker_enable_remote_control": False,
         "worker_hijack_root_logger": False,
@@ -66,14 +64,6 @@ def celery_settings() -> dict[str, Any]:
     }
 
 
-def _broker(settings: Settings) -> dict[str, Any]:
-    if settings.broker_url is not None:
-        timeouts = {"socket_timeout": BROKER_TIMEOUT_SECONDS, "socket_connect_timeout": BROKER_TIMEOUT_SECONDS}
-        options = {**timeouts, "max_retries": 1, "interval_start": 0}  # a sender waits while its object is told of
-        return {"broker_url": settings.broker_url.get_secret_value(), "broker_transport_options": options}
-    return embedded_broker.configure(settings.broker_dir)
-
-
 app = Celery("cxr-triage", set_as_current=True)
 app.add_defaults(celery_settings)
 
@@ -83,22 +73,30 @@ def wake(task: str) -> None:
 
     Where many messages wait already nothing is added: whoever takes one of them will find what is committed by now.
     """
-    queue = queue_of(task)
     try:
         with app.producer_or_acquire() as producer:
-            if _waiting(producer, queue) < MOST_WAITING:
-                app.send_task(task_name(task), queue=queue, producer=producer, retry=False, ignore_result=True)
+            _send(task, producer)
     except (OperationalError, OSError) as error:
         _log.warning("wake-up-lost", task=task, error=type(error).__name__)
 
 
-def _waiting(producer: Any, queue: str) -> int:
-    """Return how many messages wait in a queue; 0 in a broker that keeps count of its own, such as RabbitMQ."""
+def _send(task: str, producer: Any) -> None:
+    queue, connection = queue_of(task), producer.connection
     try:
-        channel = producer.channel
-        return int(channel._size(queue)) if isinstance(channel, VirtualChannel) else 0  # noqa: SLF001 - no other way
-    except producer.connection.connection_errors as error:
+        if _waiting(producer, queue) < MOST_WAITING:
+            how = {"producer": producer, "retry": False, "ignore_result": True, "timeout": TIMEOUT_SECONDS}
+            app.send_task(task_name(task), queue=queue, **how)
+    except (*connection.connection_errors, *connection.channel_errors) as error:
         raise OperationalError(type(error).__name__) from error
+
+
+def _waiting(producer: Any, queue: str) -> int:
+    """Return how many messages wait in a queue; 0 in RabbitMQ, whose queues are bounded themselves.
+
+    Asked there, a server that takes no messages because its disk is full would not answer.
+    """
+    channel = producer.channel
+    return int(channel._size(queue)) if isinstance(channel, VirtualChannel) else 0  # noqa: SLF001 - no other way
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]

@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
 from worker.errors import ConfigurationError
+from worker.keepalive import LIBPQ_OPTIONS, POSTGRESQL_SETTINGS
 
 BUSY_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5
@@ -88,15 +89,28 @@ def _create_engine(url: str) -> Engine:
     try:
         backend = make_url(url).get_backend_name()
         if backend == "postgresql":
-            options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
-            engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=options)
-            event.listen(engine, "before_cursor_execute", _ask_for_bytes)
-            return engine
+            return _create_postgresql_engine(url)
         if backend == "sqlite":
             return _create_sqlite_engine(url)
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise ConfigurationError("database_url: not a SQLAlchemy URL, such as postgresql+psycopg://…") from None
     raise ConfigurationError(f"database_url: {backend} is not supported; use postgresql+psycopg or sqlite")
+
+
+def _create_postgresql_engine(url: str) -> Engine:
+    options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **LIBPQ_OPTIONS}
+    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=options)
+    event.listen(engine, "connect", _let_the_server_let_go)
+    event.listen(engine, "before_cursor_execute", _ask_for_bytes)
+    return engine
+
+
+def _let_the_server_let_go(connection: Any, _record: Any) -> None:
+    # Not as options of the connection, which poolers such as PgBouncer refuse.
+    names = ", ".join("set_config(%s, %s, false)" for _ in POSTGRESQL_SETTINGS)
+    connection.autocommit = True  # a rollback would take the settings back
+    connection.execute(f"SELECT {names}", [word for setting in POSTGRESQL_SETTINGS.items() for word in setting])
+    connection.autocommit = False
 
 
 def _ask_for_bytes(_connection: Any, cursor: Any, _statement: str, _values: Any, context: Any, _many: bool) -> None:

@@ -45,7 +45,8 @@ class Settings(BaseSettings):
         default=None, description="SQLAlchemy URL; by default an SQLite file under data_dir."
     )
     broker_url: SecretStr | None = Field(
-        default=None, description="Celery broker URL; by default an embedded broker under data_dir."
+        default=None,
+        description="redis:// or amqp:// (RabbitMQ, quorum queues); by default an embedded broker under data_dir.",
     )
     study_quiet_seconds: float = Field(
         default=30, ge=0, le=86400, description="A study is complete when nothing has arrived for it for this long."

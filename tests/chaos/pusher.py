@@ -35,14 +35,20 @@ class HangingError(Exception):
     """The service neither answered nor ended the association."""
 
 
-def push(listener: ApplicationEntity, films: Sequence[Film], ledger: Ledger) -> None:
+def push(listener: ApplicationEntity, films: Sequence[Film], ledger: Ledger, *, within: Sequence[str] = ()) -> None:
     """Push films with storescu over one association; a film after one that was refused is sent nevertheless.
+
+    Args:
+        listener: where to.
+        films: what.
+        ledger: takes the answers.
+        within: words before the command, which let it run on another host.
 
     Raises:
         HangingError: if it does not end.
     """
     waits = ("--timeout", "5", "--acse-timeout", "10", "--dimse-timeout", str(_ANSWER_SECONDS))
-    command = (require_program("storescu", "dcmtk"), "--verbose", "--no-halt", "--required", *waits)
+    command = (*within, require_program("storescu", "dcmtk"), "--verbose", "--no-halt", "--required", *waits)
     address = ("--call", listener.ae_title, listener.host, str(listener.port))
     paths = [str(film.path) for film in films]
     try:

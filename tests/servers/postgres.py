@@ -48,7 +48,8 @@ class PostgresServer:
         self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _newest_programs() -> str | None:
+def newest_programs() -> str | None:
+    """The folder of the newest server's programs, which Debian keeps off PATH."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     return str(folders[-1]) if folders else None
 
@@ -84,7 +85,7 @@ class Cluster:
     @contextlib.contextmanager
     def serving(self) -> Iterator[tuple[PostgresServer, subprocess.Popen[bytes]]]:
         """Run the server on its data until the block ends."""
-        program = require_program("postgres", PACKAGE, folder=_newest_programs())
+        program = require_program("postgres", PACKAGE, folder=newest_programs())
         server, folder = PostgresServer(port=self.port), str(self.folder)
         command = [program, "-D", f"{folder}/data", "-h", LOOPBACK, "-p", str(self.port), "-k", folder]
         options = [part for option in (() if self.durable else DURABILITY_OFF) for part in ("-c", option)]
@@ -99,7 +100,7 @@ def cluster(*, durable: bool = False) -> Iterator[Cluster]:
     Args:
         durable: as in production; else a power cut loses what was committed, and tests take less time.
     """
-    initdb = require_program("initdb", PACKAGE, folder=_newest_programs())
+    initdb = require_program("initdb", PACKAGE, folder=newest_programs())
     user = "postgres" if os.geteuid() == 0 else None
     # Not pytest's own temporary folder: another account may not enter that one.
     with tempfile.TemporaryDirectory(prefix="cxr-postgres-", ignore_cleanup_errors=True) as name:

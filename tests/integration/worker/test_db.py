@@ -11,6 +11,7 @@ from sqlalchemy.exc import DatabaseError
 from tests.studies import NOW
 from worker.db import Database
 from worker.errors import ConfigurationError
+from worker.keepalive import IDLE_SECONDS, UNANSWERED_MILLISECONDS
 from worker.schema import migrate
 from worker.tables import Event
 
@@ -99,3 +100,18 @@ def test_an_error_does_not_tell_what_was_to_be_written(database: Database) -> No
     with pytest.raises(DatabaseError) as told, database.begin() as session:
         session.execute(insert, event)
     assert "Doe" not in str(told.value)
+
+
+def test_postgresql_lets_go_of_a_host_that_was_cut_off(postgres_url: str) -> None:
+    """Either end asks after some seconds without a word; else it would keep its locks, or wait, for hours."""
+    database = Database(postgres_url)
+    for _ in range(2):  # also on a connection that comes back from the pool
+        with database.read() as session:
+            assert session.scalar(text("SHOW tcp_user_timeout")) == str(UNANSWERED_MILLISECONDS)
+            assert session.scalar(text("SHOW tcp_keepalives_idle")) == str(IDLE_SECONDS)
+            pgconn = session.connection().connection.dbapi_connection.pgconn  # type: ignore[union-attr]
+            own = {option.keyword: option.val for option in pgconn.info}
+            assert own[b"tcp_user_timeout"] == str(UNANSWERED_MILLISECONDS).encode()
+            assert own[b"keepalives_idle"] == str(IDLE_SECONDS).encode()
+            session.rollback()
+    database.dispose()
