@@ -1,7 +1,7 @@
 """Composing the service for the processes that need no torch."""
 
 from worker.db import Database
-from worker.level import require_current
+from worker.level import require_level
 from worker.private_files import keep_files_private
 from worker.queues import Wake
 from worker.repository.model_versions import RegisteredModel
@@ -20,7 +20,7 @@ def build_service(settings: Settings, wake: Wake) -> Service:
     keep_files_private()
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database(settings.effective_database_url)
-    require_current(database)
+    require_level(database)
     return Service(settings=settings, database=database, wake=wake)
 
 

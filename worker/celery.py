@@ -112,6 +112,7 @@ def _import_consumed_tasks(sender: Any, **_kwargs: Any) -> None:
                 import_module(f"worker.tasks.{module}")
         except ImportError as error:  # Celery would only log it, and a worker without tasks discards every wake-up
             raise SystemExit(f"queue {queue}: {error}: install cxr-triage[{queue}] on this host") from error
+    import_module("worker.tasks.starting").look_around(process_settings(), wake)
 
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]

@@ -4,17 +4,17 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import select
 
-from dicom_io.errors import DicomIoError
 from dicom_io.phantom import self_test_pixels
 from dicom_io.scu import echo, store
 from dicom_io.secondary_capture import secondary_capture
 from dicom_io.types import ApplicationEntity
 from worker.champion import InstalledChampion, find_champion
+from worker.clocks import Tolerance, direction
 from worker.delivery.hl7.mllp import probe
 from worker.destinations import (
     Destination,
@@ -24,26 +24,14 @@ from worker.destinations import (
     WebhookDestination,
 )
 from worker.domain import ImageState
-from worker.errors import TriageError
+from worker.finding import DoubtfulError, Finding, NotWellError, attempt
 from worker.service import Service
-from worker.tables import Image, Score, Study
+from worker.surroundings import examine_surroundings
+from worker.tables import Event, Image, Score, Study
 
 ECHO_SECONDS = 5.0
 POLL_SECONDS = 0.05
 CALLING_AE_TITLE = "CXRDOCTOR"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was tried; `problem` says what is wrong and what to do, or is None."""
-
-    name: str
-    answer: str
-    problem: str | None = None
-
-
-class NotWellError(TriageError):
-    """The service did not answer as it must."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +49,12 @@ class Doctor:
     patience: float = 60.0
 
     def examine(self) -> Iterator[Finding]:
-        """Try one thing after the other, from the model's files to the way through."""
-        yield _attempt("model", self._model)
-        yield _attempt("spool", self._spool)
-        yield _attempt("listener", self._listener)
-        yield _attempt("way through", self._way_through)
+        """Try one thing after the other, from what the service stands on to the way through."""
+        yield from examine_surroundings(self.service)
+        yield attempt("model", self._model)
+        yield attempt("spool", self._spool)
+        yield attempt("listener", self._listener)
+        yield attempt("way through", self._way_through)
         yield from self.destinations()
 
     def destinations(self) -> Iterator[Finding]:
@@ -73,7 +62,7 @@ class Doctor:
         for destination in self.service.settings.effective_destinations:
             call = self._call(destination)
             if call is not None:
-                yield _attempt(f"destination {destination.name}", call)
+                yield attempt(f"destination {destination.name}", call)
 
     def _call(self, destination: Destination) -> Callable[[], str] | None:
         """Return how to ask whether a destination is there without sending it anything; None if nobody can be asked."""
@@ -113,11 +102,13 @@ class Doctor:
         study_instance_uid = f"2.25.{uuid.uuid4().int}"
         self._announce(study_instance_uid)
         film = secondary_capture(self_test_pixels(), study_instance_uid)
-        started = time.monotonic()
+        began, started = self.service.now(), time.monotonic()
         store(self._own_entity(), [film], calling_ae_title=self.calling_ae_title, timeout_seconds=ECHO_SECONDS)
         logit, model_version_id = self._await_score(study_instance_uid)
+        seconds = time.monotonic() - started
         self._compare(logit, model_version_id, find_champion(self.service))
-        return f"film scored in {time.monotonic() - started:.2f} s, logit {logit:.3f} as published"
+        self._compare_clocks(study_instance_uid, began, self.service.now())
+        return f"film scored in {seconds:.2f} s, logit {logit:.3f} as published"
 
     def _announce(self, study_instance_uid: str) -> None:
         # Only who can write to the database can make a study synthetic; the network cannot.
@@ -169,6 +160,27 @@ class Doctor:
                 "the score host computes wrongly; take it out of service"
             )
 
+    def _compare_clocks(self, study_instance_uid: str, began: datetime, ended: datetime) -> None:
+        # Each host on the way has written its own time, and must have done so while we waited.
+        for process, at in self._times(study_instance_uid):
+            late, early = (at - ended).total_seconds(), (began - at).total_seconds()
+            if max(late, early) >= Tolerance.of(self.service.settings).told:
+                apart = direction(late if late > 0 else -early)
+                raise DoubtfulError(
+                    f"the film was scored as published, but the clock of the {process} process's host is {apart} this "
+                    "host's: keep the clocks of all hosts by NTP"
+                )
+
+    def _times(self, study_instance_uid: str) -> Iterator[tuple[str, datetime]]:
+        processes = {"image-received": "listener", "image-prepared": "prepare"}
+        events = select(Event.kind, Event.at).where(Event.study_instance_uid == study_instance_uid)
+        scored = select(Score.scored_at).join(Image).join(Study).where(Study.study_instance_uid == study_instance_uid)
+        with self.service.database.read() as session:
+            written = session.execute(events.where(Event.kind.in_(processes))).all()
+            scores = session.scalars(scored).all()
+        yield from ((processes[row.kind], row.at) for row in written)
+        yield from (("score", at) for at in scores if at is not None)
+
     def _own_entity(self) -> ApplicationEntity:
         listener = self.service.settings.listener
         own = listener.entity
@@ -185,10 +197,3 @@ def _reach(destination: DicomwebDestination | WebhookDestination) -> str:
     except ModuleNotFoundError:
         return "not asked: that takes the extra `deliver`, which is not installed on this host"
     return reach(destination, timeout_seconds=ECHO_SECONDS)
-
-
-def _attempt(name: str, attempt: Callable[[], str]) -> Finding:
-    try:
-        return Finding(name, attempt())
-    except (TriageError, DicomIoError) as error:
-        return Finding(name, "not well", str(error))

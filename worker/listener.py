@@ -11,6 +11,7 @@ from dicom_io.scp import StorageSCP
 from dicom_io.shared_port import reserve
 from worker.bootstrap import build_service
 from worker.celery import wake
+from worker.clocks import warn_of_clock
 from worker.committed import CommitmentEar, asked_destinations
 from worker.committing import CommitmentDesk
 from worker.errors import ConfigurationError
@@ -38,6 +39,7 @@ def listen(settings: Settings, stop: threading.Event, *, number: int | None = No
     """
     listener = settings.listener
     service = build_service(settings, wake)
+    warn_of_clock(service)
     if listener.metrics_port is not None:
         expose(listener.metrics_port + (number or 0))
     with _provider(listener, service, share_port=number is not None) as scp:

@@ -22,6 +22,7 @@ class Part:
     Attributes:
         held: it is not started again while this is set.
         starts: how often it was started.
+        tree: whose code it runs.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Part:
     process: subprocess.Popen[bytes] | None = None
     held: bool = False
     starts: int = 0
+    tree: Path = REPOSITORY
     _begun: int = 0
 
     def said(self) -> str:
@@ -60,7 +62,7 @@ class Part:
                 os.killpg(self.process.pid, number)
 
     def _start(self) -> None:
-        # In the repository, so that the processes import the very code that is under test.
+        # In its tree, so that the processes import the very code that is under test.
         with self.log.open("ab") as log:
             self._begun = log.tell()
             self.process = subprocess.Popen(
@@ -69,7 +71,7 @@ class Part:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment},
-                cwd=REPOSITORY,
+                cwd=self.tree,
                 start_new_session=True,
             )
         self.starts += 1

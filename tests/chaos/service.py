@@ -12,6 +12,7 @@ from dicom_io.types import ApplicationEntity
 from tests.chaos.films import THRESHOLD_LOGIT
 from tests.chaos.outages import Pacs
 from tests.chaos.parts import Keeper, Part
+from tests.conftest import REPOSITORY
 from tests.models import real_version
 from tests.servers.ports import LOOPBACK, free_port, wait_until
 from worker.champion import champion_in_service, put_shipped_model_in_place, reference_of
@@ -89,7 +90,7 @@ class ChaosService:
         self.data_dir.mkdir(mode=0o700)
         self.config.write_text(self._config_text())
         self._prepare_database()
-        self.parts = {part.name: part for part in self._make_parts()}
+        self.parts = {part.name: part for part in self.make_parts()}
         self._keeper = Keeper(tuple(self.parts.values()))
         self._keeper.start()
         wait_until(
@@ -109,8 +110,7 @@ class ChaosService:
 
     def is_at_work(self, name: str) -> bool:
         """Whether a part is past its start; asked of its log, since a connection would count as a caller."""
-        part = self.parts[name]
-        return bool(part.processes()) and _SAYS.get(_kind(name), "") in part.said()
+        return is_at_work(self.parts[name])
 
     def _config_text(self) -> str:
         top = {
@@ -154,14 +154,21 @@ class ChaosService:
                 session, reference_of(card), utc_now(), replacing=shipped, location=CHOSEN, entry=Entry.PROMOTED
             )
 
-    def _make_parts(self) -> list[Part]:
+    def make_parts(self, tree: Path = REPOSITORY) -> list[Part]:
+        """The parts, not started, with the code of a tree; a log of each tree's own."""
         settings = self._in_process()
+        logs = self.folder if tree == REPOSITORY else tree
         environment = {**os.environ, CONFIG_VARIABLE: str(self.config), "OMP_NUM_THREADS": "1", **self.environment}
         return [
-            Part(child.name, child.command, environment, self.folder / f"{child.name}.log")
+            Part(child.name, child.command, environment, logs / f"{child.name}.log", tree=tree)
             for child in (*_listeners(settings), *_workers(settings))
             if not self.only or _kind(child.name) in self.only
         ]
+
+
+def is_at_work(part: Part) -> bool:
+    """Whether a part is past its start."""
+    return bool(part.processes()) and _SAYS.get(_kind(part.name), "") in part.said()
 
 
 def _kind(name: str) -> str:

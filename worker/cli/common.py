@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from dicom_io.errors import DicomIoError
 from worker.db import Database
 from worker.errors import TriageError
-from worker.level import require_current
+from worker.level import require_level
 from worker.private_files import keep_files_private
 from worker.repository.audit import record_command
 from worker.service import utc_now
@@ -67,7 +67,7 @@ def open_database(settings: Settings) -> Iterator[Database]:
     keep_files_private()
     database = Database(settings.effective_database_url)
     try:
-        require_current(database)
+        require_level(database)
         yield database
     finally:
         database.dispose()

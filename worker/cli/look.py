@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from dicom_io.spool import Spool
 from worker.cli.common import ConfigOption, JsonOption, one_line_errors, open_database, print_json
 from worker.console import WORKLIST_COLUMNS, model_rows, show, worklist_rows
 from worker.errors import ConfigurationError
+from worker.level import read_standing
 from worker.repository import views
 from worker.repository.rescreen_difference import last_run_view
 from worker.service import utc_now
@@ -51,8 +53,10 @@ def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
         settings = load_settings(config)
         with open_database(settings) as database, database.read() as session:
             current, run = views.service_status(session), last_run_view(session)
+            standing = read_standing(session.connection())
         rescreening = None if run is None else run.model_dump(mode="json")
-        facts = {**current.model_dump(mode="json"), **_disk(settings), "rescreening": rescreening}
+        schema = {"version": version("cxr-triage"), "schema_level": standing.level if standing else None}
+        facts = {**current.model_dump(mode="json"), **_disk(settings), "rescreening": rescreening, **schema}
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False))
         return

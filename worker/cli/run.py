@@ -14,7 +14,7 @@ from worker.certificates import require_certificates
 from worker.cli.common import ConfigOption, note_command, one_line_errors, open_database, stop_on_signals
 from worker.db import Database
 from worker.errors import ConfigurationError
-from worker.level import require_current
+from worker.level import is_ours_alone, require_level
 from worker.observability import configure_logging
 from worker.private_files import keep_files_private
 from worker.queues import TRAIN, Queue
@@ -37,7 +37,7 @@ def serve(config: ConfigOption = None) -> None:
         require_certificates(settings)
         _make_data_dir(settings)
         with _only_one(settings), _port_of(settings):
-            _prepare_database(settings)
+            _find_database(settings)
             Supervisor((*_listeners(settings), *_workers(settings))).run(stop)
 
 
@@ -103,8 +103,24 @@ def _require_database(settings: Settings) -> None:
     """Tell the operator now what every listener process would only die of, again and again."""
     keep_files_private()
     database = Database(settings.effective_database_url)
-    require_current(database)
+    require_level(database)
     database.dispose()
+
+
+def _find_database(settings: Settings) -> None:
+    """Migrate a database that nobody else can be working on: an SQLite file, or one without a table.
+
+    Any other may be the work of many hosts, on which somebody is to decide when it is migrated.
+    """
+    database = Database(settings.effective_database_url)
+    try:
+        ours = is_ours_alone(database)
+        if not ours:
+            require_level(database)
+    finally:
+        database.dispose()
+    if ours:
+        _prepare_database(settings)
 
 
 def _prepare_database(settings: Settings) -> None:

@@ -9,6 +9,7 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
+oldest_level = ${repr(up_revision)}  # the oldest whose version still works on this schema: see .github/CONTRIBUTING.md
 
 
 def upgrade() -> None:

@@ -107,6 +107,12 @@ def begin_run(
     return run_id
 
 
+def runs_begun(session: Session, by: str, since: datetime) -> int:
+    """Count the runs that somebody has begun after a time."""
+    begun = select(func.count()).where(Rescreen.requested_by == by, Rescreen.started_at > since)
+    return session.scalar(begun) or 0
+
+
 def open_run(session: Session) -> Run | None:
     """Return the run that is going on."""
     return _run(session, Rescreen.open)

@@ -11,12 +11,13 @@ from worker.errors import RescreenError
 from worker.queues import Queue
 from worker.repository.model_versions import RegisteredModel, registered_models
 from worker.repository.rescreen_frames import count_frames
-from worker.repository.rescreening import Run, Window, begin_run, find_run, finish_run, open_run, stop_run
+from worker.repository.rescreening import Run, Window, begin_run, find_run, finish_run, open_run, runs_begun, stop_run
 from worker.service import Service
 from worker.tables import Study
 
 SHORTEST_HASH = 6  # hex digits that may stand for a model
 NIGHTLY = "nightly"
+ONE_NIGHT = timedelta(hours=12)  # in which one nightly run begins, however many beats ask for it
 
 _log = structlog.get_logger()
 
@@ -51,17 +52,19 @@ class Starter:
 
     Attributes:
         by: who asks, for the audit trail.
+        once_within: begin nothing if who asks has begun a run so short a time ago; None: as often as asked.
     """
 
     service: Service
     by: str
+    once_within: timedelta | None = None
 
     def start(self, order: Order) -> Started:
         """Start a run, or attach to the one that is going on if it is what is asked for.
 
         Raises:
             RescreenError: if the window is empty or ends before it begins, the model is unknown or may not be
-                delivered from, or another run is going on.
+                delivered from, another run is going on, or one was begun within `once_within`.
             ConfigurationError: if no model is in service.
         """
         if order.since is not None and order.until is not None and order.since >= order.until:
@@ -106,6 +109,9 @@ class Starter:
         with self.service.database.begin() as session:
             detail = {"by": self.by, "expected": expected, "deliver_after": deliver_after}
             run_id = begin_run(session, model, window, now=now, **detail)  # type: ignore[arg-type]
+            # Asked once the row is there, for which whoever else begins one has to wait; it goes if this raises.
+            if self.once_within is not None and runs_begun(session, self.by, now - self.once_within) > 1:
+                raise RescreenError("a run was begun already, and has ended since")
             run = None if run_id is None else find_run(session, run_id)
             if run is not None and finish_run(session, run, now=now, policy=self.service.image_policy):
                 run = find_run(session, run.id)  # there was nothing to do
@@ -144,9 +150,10 @@ class Starter:
 
 
 def start_nightly(service: Service) -> Run | None:
-    """Start the nightly run; None where there is nothing to look at, or another run is still going on."""
+    """Start the nightly run; None where there is nothing to look at, or it is begun already or another one goes on."""
+    starter = Starter(service, NIGHTLY, once_within=ONE_NIGHT)
     try:
-        started = Starter(service, NIGHTLY).start(Order(deliver=service.settings.rescreen_deliver))
+        started = starter.start(Order(deliver=service.settings.rescreen_deliver))
     except RescreenError as error:
         _log.info("rescreen-not-started", reason=str(error))
         return None

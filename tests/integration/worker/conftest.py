@@ -18,6 +18,7 @@ from tests.servers.ports import LOOPBACK, free_port
 from tests.servers.postgres import PostgresServer
 from tests.studies import FOLDER, NOW, PACS, put_in_service
 from worker.db import Database
+from worker.level import SchemaSupport
 from worker.purging import Purger
 from worker.queues import Queue
 from worker.repository.model_versions import RegisteredModel
@@ -98,8 +99,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         file = shutil.copy(request.getfixturevalue("_migrated_sqlite"), tmp_path / "test.sqlite")
         return f"sqlite:///{file}"
     url: str = request.getfixturevalue("_migrated_postgres")
+    rows = Base.metadata.tables.keys() - {SchemaSupport.__tablename__}  # that one belongs to the schema
     with opened(url) as database, database.begin() as session:
-        session.execute(text(f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY"))
+        session.execute(text(f"TRUNCATE {', '.join(rows)} RESTART IDENTITY"))
     return url
 
 

@@ -18,8 +18,9 @@ from worker.db import Database
 from worker.delivery import webhook
 from worker.delivery.http_probe import reach
 from worker.destinations import DicomwebDestination, WebhookDestination
-from worker.doctor import Doctor, Finding
+from worker.doctor import Doctor
 from worker.errors import DestinationDownError
+from worker.finding import Finding
 from worker.service import Service
 from worker.settings import Settings
 

@@ -1,6 +1,7 @@
 """Starting, joining and ending a re-screening: what was asked for wrongly is told in one line."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -15,7 +16,7 @@ from worker.maintenance import Sweeper
 from worker.model.artifact import default_directory, load_card
 from worker.queues import Queue
 from worker.repository.model_versions import RegisteredModel
-from worker.repository.rescreening import STUDIES_PER_CHUNK, find_run, last_run
+from worker.repository.rescreening import STUDIES_PER_CHUNK, Run, find_run, last_run, open_run
 from worker.rescreen_tables import Rescreen, RescreenChunk, RescreenScore
 from worker.rescreening.engines import RETRY_SECONDS, Engines
 from worker.rescreening.scoring import Rescreener
@@ -135,6 +136,26 @@ def test_the_nightly_run_begins_unless_one_is_going_on_or_nothing_is_there(site:
     assert (first.requested_by, first.deliver_after) == ("nightly", None)
     assert start_nightly(site) is None
     Starter(site, "me@host").stop()
+
+
+def test_two_beats_begin_one_nightly_run_also_where_it_is_over_at_once(site: Service, clock: Clock) -> None:
+    """The second message of a night finds that there was one, and leaves nothing; the next night's begins another."""
+    with ThreadPoolExecutor(4) as beats:  # the model has judged everything, so that a run has nothing to do
+        begun = [run for run in beats.map(start_nightly, [site] * 4) if run is not None]
+    assert len(begun) == 1
+    assert open_run_of(site) is None
+    clock.advance(minutes=59)
+    assert start_nightly(site) is None
+    with site.database.read() as session:
+        assert session.query(Rescreen).count() == 1
+    clock.advance(hours=23, minutes=1)
+    assert start_nightly(site) is not None
+
+
+def open_run_of(site: Service) -> Run | None:
+    """The run that is going on."""
+    with site.database.read() as session:
+        return open_run(session)
 
 
 def test_the_nightly_run_of_an_empty_site_is_no_fault(

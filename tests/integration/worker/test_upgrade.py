@@ -7,7 +7,7 @@ from dicom_io.report import ReportForm
 from tests.studies import NOW, POLICY, incoming, receive, result, say
 from worker.db import Database
 from worker.domain import Stage
-from worker.level import require_current
+from worker.level import require_level
 from worker.repository.model_versions import RegisteredModel
 from worker.repository.outbox import claim_delivery
 from worker.schema import _config, migrate
@@ -34,7 +34,7 @@ def test_what_was_sent_and_what_waits_go_on_where_they_stood(database: Database,
         for destination, answer in (("pacs", "stored, status 0x0000"), ("flags", "wrote 2.25.1.json and 2.25.1.dcm")):
             session.execute(text(SENT), {"answer": answer, "destination": destination})
     migrate(database)
-    require_current(database)
+    require_level(database)
     with database.read() as session:
         forms = session.execute(select(Delivery.destination, Delivery.form).order_by(Delivery.id)).all()
     best = ReportForm.COMPREHENSIVE_3D_SR

@@ -11,7 +11,8 @@ from tests.studies import FOLDER, MODEL
 from worker.champion import InstalledChampion
 from worker.db import Database
 from worker.destinations import DicomDestination, DicomwebDestination
-from worker.doctor import Doctor, NotWellError, _attempt
+from worker.doctor import Doctor
+from worker.finding import NotWellError, attempt
 from worker.model.artifact import default_directory, load_card
 from worker.repository.model_versions import CHOSEN, RegisteredModel
 from worker.sections import ListenerSettings
@@ -55,10 +56,10 @@ def test_a_receiver_of_hl7_is_called_and_told_nothing(doctor: Doctor) -> None:
     with mllp_server(answering("AA")) as server:
         call = doctor._call(server.destination())
         assert call is not None
-        assert _attempt("destination ris", call).problem is None
+        assert attempt("destination ris", call).problem is None
         assert doctor._call(FOLDER) is None
     assert server.received == []
-    assert "cannot be reached" in str(_attempt("destination ris", call).problem)
+    assert "cannot be reached" in str(attempt("destination ris", call).problem)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.studies import NOW, STUDY, incoming, prepare, receive, result, say, s
 from worker.cli.main import app
 from worker.db import Database
 from worker.domain import DeliveryState, ImageState
+from worker.level import LEVEL
 from worker.repository.model_versions import RegisteredModel
 from worker.repository.preparation import fail_exhausted_images
 from worker.stating import Speaker
@@ -209,6 +211,7 @@ def test_status_tells_the_disk_and_the_oldest_file(quarantined: Database, run: R
     """How much is free, how much is kept free, and whether objects are refused for it."""
     before = json.loads(run("status", "--json").stdout)
     assert (before["free_bytes"], before["refuses_objects"]) == (None, None)
+    assert (before["schema_level"], before["version"]) == (LEVEL, version("cxr-triage"))
     (tmp_path / "data" / "spool").mkdir(parents=True)
     settings = tmp_path / "settings.toml"
     settings.write_text(settings.read_text().replace("min_free_bytes = 0", f"min_free_bytes = {1 << 60}"))
