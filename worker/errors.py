@@ -7,6 +7,7 @@ TriageError
 ├── WithdrawalError          a flag that a reader cannot withdraw
 ├── RunsAlreadyError         another process does this now, and one at a time may
 ├── RescreenError            a re-screening that cannot be started or stopped as asked
+├── BackupError              a back-up that cannot be taken, or that is not whole
 ├── TransientError           the same work may succeed later: the row goes back with a delay
 │   ├── DeviceLostError      only in another process
 │   └── DeliveryRetryError
@@ -42,6 +43,10 @@ class RunsAlreadyError(TriageError):
 
 class RescreenError(TriageError):
     """A re-screening cannot be started or stopped as asked; the message says why and what to do."""
+
+
+class BackupError(TriageError):
+    """A back-up cannot be taken or restored; the message says why and what to do."""
 
 
 class TransientError(TriageError):

@@ -3,6 +3,7 @@
 import typer
 
 from worker.cli import (
+    backup,
     commitments,
     correct,
     deliveries,
@@ -16,6 +17,7 @@ from worker.cli import (
     rescreen,
     run,
     screen,
+    spool,
 )
 
 app = typer.Typer(
@@ -37,6 +39,9 @@ for command in (
     quarantine.quarantine,
     correct.withdraw,
     purge.purge,
+    spool.spool,
+    backup.backup,
+    backup.restore,
     examine.doctor,
     reconcile.reconcile,
     rescreen.rescreen,

@@ -35,8 +35,8 @@ def serve(config: ConfigOption = None) -> None:
         settings = load_settings(config)
         configure_logging(settings)
         require_certificates(settings)
-        _make_data_dir(settings)
-        with _only_one(settings), _port_of(settings):
+        make_data_dir(settings)
+        with only_one(settings), _port_of(settings):
             _find_database(settings)
             Supervisor((*_listeners(settings), *_workers(settings))).run(stop)
 
@@ -60,14 +60,19 @@ def migrate(config: ConfigOption = None) -> None:
     with one_line_errors():
         settings = load_settings(config)
         configure_logging(settings)
-        _make_data_dir(settings)
+        make_data_dir(settings)
         _prepare_database(settings)
         with open_database(settings) as database:
             note_command(database, "migrate", version=version("cxr-triage"))
 
 
 @contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
+def only_one(settings: Settings) -> Iterator[None]:
+    """Hold data_dir against every other `serve` for the length of the block.
+
+    Raises:
+        ConfigurationError: if one runs on it.
+    """
     with (settings.data_dir / "serve.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel frees it however this process ends
@@ -76,7 +81,12 @@ def _only_one(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _make_data_dir(settings: Settings) -> None:
+def make_data_dir(settings: Settings) -> None:
+    """Make the folder if it is missing; files made from now on are readable by us only.
+
+    Raises:
+        ConfigurationError: if it cannot be made.
+    """
     keep_files_private()
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -23,6 +23,24 @@ class KeptFile:
     content_sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class KeptImage:
+    """An image and where its received file is to be found."""
+
+    image_id: int
+    study_instance_uid: str
+    sop_instance_uid: str
+    state: str
+    content_sha256: str
+
+
+def kept_files(session: Session) -> list[KeptImage]:
+    """Return every image whose received file is to be kept, in the order in which they came."""
+    columns = (Image.id, Study.study_instance_uid, Image.sop_instance_uid, Image.state, Image.content_sha256)
+    rows = select(*columns).join(Study).where(Image.purged_at.is_(None)).order_by(Image.id)
+    return [KeptImage(*row) for row in session.execute(rows)]
+
+
 def keepers(session: Session, *, before: datetime, now: datetime) -> dict[str, int]:
     """Count the old files that must stay, by reason; one that has several counts for each."""
     reasons = {
