@@ -16,6 +16,7 @@ from pydicom.sr.coding import Code
 from dicom_io import sr_content
 from dicom_io.reasons import Reason
 from dicom_io.transfer_syntaxes import ACCEPTED
+from tests import capacity_tables
 from training.cli import app as training_app
 from training.config import load_recipe, recipe_names
 from worker.cli.main import app
@@ -145,6 +146,16 @@ def hl7_character_sets() -> str:
     return _table(("MSH-18", "encoded as"), ((f"`{term}`", codec) for term, codec in CODECS.items()))
 
 
+def hosts_needed() -> str:
+    """Hosts, disk and network by studies a day."""
+    return _table(capacity_tables.HOST_COLUMNS, capacity_tables.host_rows())
+
+
+def flags_worth() -> str:
+    """Mean waits in minutes by how busy the readers are."""
+    return _table(capacity_tables.FLAG_COLUMNS, capacity_tables.flag_rows())
+
+
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("README.md", settings),
     "commands": ("README.md", commands),
@@ -157,6 +168,8 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "hl7-statements": ("deploy/conformance.md", hl7_statements),
     "hl7-answers": ("deploy/conformance.md", hl7_answers),
     "hl7-character-sets": ("deploy/conformance.md", hl7_character_sets),
+    "hosts-needed": ("deploy/capacity.md", hosts_needed),
+    "flags-worth": ("deploy/capacity.md", flags_worth),
 }
 
 

@@ -17,6 +17,7 @@ from worker.cli import (
     rescreen,
     run,
     screen,
+    simulate,
     spool,
 )
 
@@ -45,6 +46,7 @@ for command in (
     examine.doctor,
     reconcile.reconcile,
     rescreen.rescreen,
+    simulate.simulate,
     demo.demo,
 ):
     app.command()(command)
