@@ -148,6 +148,7 @@ def _answer(event: evt.Event, receive: Receive) -> int:
     )
     try:
         received = _received(event)
+        log = log.bind(study_instance_uid=received.identification.reference.study_instance_uid)
         receive(received)
     except SOPMismatchError as error:
         return _refuse(log, DATA_SET_DOES_NOT_MATCH_SOP_CLASS, error)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import typer
+import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydicom.sr.coding import Code
@@ -24,6 +25,7 @@ from worker.delivery.hl7.acknowledgement import ANSWERS
 from worker.delivery.hl7.encoding import CODECS
 from worker.delivery.hl7.observations import STATEMENTS
 from worker.delivery.hl7.segments import LAYOUT
+from worker.metrics.definitions import DEFINITIONS
 from worker.settings import Settings
 
 REPOSITORY = Path(__file__).parents[1]
@@ -156,6 +158,23 @@ def flags_worth() -> str:
     return _table(capacity_tables.FLAG_COLUMNS, capacity_tables.flag_rows())
 
 
+def metrics() -> str:
+    """Every metric with its kind, labels and meaning."""
+    rows = (
+        (f"`{metric.name}`", metric.kind, ", ".join(f"`{label}`" for label in metric.labels), metric.meaning)
+        for metric in DEFINITIONS.values()
+    )
+    return _table(("metric", "kind", "labels", "meaning"), rows)
+
+
+def alerts() -> str:
+    """Every alert with what it means and what to do."""
+    document = yaml.safe_load((REPOSITORY / "deploy/prometheus/alerts.yaml").read_text())
+    rules = (rule for group in document["groups"] for rule in group["rules"] if "alert" in rule)
+    rows = ((rule["alert"], rule["labels"]["severity"], rule["annotations"]["description"]) for rule in rules)
+    return _table(("alert", "severity", "what it means, and what to do"), rows)
+
+
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("README.md", settings),
     "commands": ("README.md", commands),
@@ -167,6 +186,8 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "hl7-fields": ("deploy/conformance.md", hl7_fields),
     "hl7-statements": ("deploy/conformance.md", hl7_statements),
     "hl7-answers": ("deploy/conformance.md", hl7_answers),
+    "metrics": ("deploy/metrics.md", metrics),
+    "alerts": ("deploy/metrics.md", alerts),
     "hl7-character-sets": ("deploy/conformance.md", hl7_character_sets),
     "hosts-needed": ("deploy/capacity.md", hosts_needed),
     "flags-worth": ("deploy/capacity.md", flags_worth),

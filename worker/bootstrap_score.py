@@ -8,6 +8,7 @@ import structlog
 from worker.bootstrap import build_speaker
 from worker.champion import InstalledChampion
 from worker.device import naming_faults
+from worker.device_metrics import show_model
 from worker.errors import ModelError
 from worker.inference import Engine, load_engine
 from worker.repository.model_versions import RegisteredModel
@@ -22,7 +23,9 @@ _log = structlog.get_logger()
 
 def build_scorer(service: Service, installed: InstalledChampion) -> Scorer:
     """Load a model for live work; see `load_tested_engine`."""
-    return Scorer(service, load_tested_engine(service, installed), build_speaker(service, installed.champion))
+    engine = load_tested_engine(service, installed)
+    show_model(installed.champion.reference, engine.device)
+    return Scorer(service, engine, build_speaker(service, installed.champion))
 
 
 def build_engines(service: Service, live: Callable[[], Scorer]) -> Engines:

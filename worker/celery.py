@@ -4,6 +4,7 @@ Tasks are known by name; a worker imports only the task modules of the queues it
 where `score` is served and nowhere else.
 """
 
+import atexit
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -14,12 +15,15 @@ from kombu.exceptions import OperationalError
 from kombu.transport.virtual import Channel as VirtualChannel
 
 from worker.broker import TIMEOUT_SECONDS, broker_settings
-from worker.observability import configure_logging
+from worker.metrics.definitions import WAKES_LOST
+from worker.metrics.recorder import Recorder
+from worker.observability import configure_logging, name_process
 from worker.private_files import keep_files_private
 from worker.queues import COMMIT, RECONCILE, RESCREEN, Queue, queue_of, task_name
 from worker.schedule import schedule
 from worker.settings import Settings, load_settings
 
+_POOL_OF_PROCESSES = "celery.concurrency.prefork"  # by name: the listener has no use for importing it
 MOST_WAITING = 32  # messages in a queue; more than its tasks that come by the clock
 
 # Modules of tasks that share a queue.
@@ -77,6 +81,7 @@ def wake(task: str) -> None:
         with app.producer_or_acquire() as producer:
             _send(task, producer)
     except (OperationalError, OSError) as error:
+        WAKES_LOST.inc()
         _log.warning("wake-up-lost", task=task, error=type(error).__name__)
 
 
@@ -106,6 +111,7 @@ def _configure_logging(**_kwargs: Any) -> None:
 
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
 def _import_consumed_tasks(sender: Any, **_kwargs: Any) -> None:
+    name_process(_role(sender.app))
     for queue in sender.app.amqp.queues.consume_from:
         try:
             for module in (queue, *_SHARING.get(queue, ())):
@@ -113,6 +119,37 @@ def _import_consumed_tasks(sender: Any, **_kwargs: Any) -> None:
         except ImportError as error:  # Celery would only log it, and a worker without tasks discards every wake-up
             raise SystemExit(f"queue {queue}: {error}: install cxr-triage[{queue}] on this host") from error
     import_module("worker.tasks.starting").look_around(process_settings(), wake)
+
+
+def _role(celery: Celery) -> str:
+    return "+".join(sorted(celery.amqp.queues.consume_from))
+
+
+@cache  # the solo pool says both that a process begins and that the worker is ready
+def _record(role: str) -> None:
+    recorder = Recorder(process_settings().metrics_dir, role)
+    recorder.start()
+    atexit.register(recorder.stop)
+    signals.worker_process_shutdown.connect(lambda **_: recorder.stop(), weak=False)  # which knows no atexit
+
+
+@signals.worker_ready.connect  # type: ignore[untyped-decorator]
+def _count_in_this_process(sender: Any, **_kwargs: Any) -> None:
+    # Not in the master of a pool of processes: it does no work, and a lock that a thread of its own held at the moment
+    # of a fork would be held for ever in the child.
+    if type(sender.pool).__module__ != _POOL_OF_PROCESSES:
+        _record(_role(sender.app))
+
+
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]
+def _count_in_a_child(**_kwargs: Any) -> None:
+    _record(_role(app))
+
+
+@signals.beat_init.connect  # type: ignore[untyped-decorator]
+def _count_in_beat(**_kwargs: Any) -> None:
+    name_process("beat")
+    _record("beat")
 
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]

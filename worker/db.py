@@ -6,7 +6,7 @@ SQL is the truth of the service. Production is PostgreSQL; the embedded default 
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ BUSY_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5
 BINARY = "binary_results"  # execution option of a statement that returns pixels
 PAGES_PER_SHRINK = 5000  # 20 MB, so that writers do not wait long
+_AFTER_COMMIT = "after_commit"
 
 
 class Database:
@@ -45,6 +46,8 @@ class Database:
         """Open a writing transaction: committed at the end of the block, rolled back on an exception."""
         with self._writers_turn(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
+        for do in session.info.pop(_AFTER_COMMIT, ()):
+            do()
 
     @contextmanager
     def _writers_turn(self) -> Iterator[None]:
@@ -82,6 +85,16 @@ class Database:
     def dispose(self) -> None:
         """Close the pooled connections."""
         self.engine.dispose()
+
+
+def after_commit(session: Session, do: Callable[[], None]) -> None:
+    """Have something done once the transaction of `Database.begin` is committed, and not if it never is.
+
+    Args:
+        session: of the transaction.
+        do: must not raise; counts, for instance.
+    """
+    session.info.setdefault(_AFTER_COMMIT, []).append(do)
 
 
 def _create_engine(url: str) -> Engine:

@@ -15,9 +15,12 @@ from worker.domain import ScreeningResult
 from worker.errors import DeliveryRefusedError, DeliveryRetryError, DestinationDownError
 from worker.faults import Fault
 from worker.holding import Held
+from worker.metrics.definitions import LATENCY, SENDINGS
+from worker.observability import about_study
 from worker.receipt import Receipt
 from worker.repository.asked_commitments import send_again_if_uncommitted
 from worker.repository.evidence import load_evidence
+from worker.repository.measures import told_since
 from worker.repository.outbox import (
     DeliveryWork,
     claim_delivery,
@@ -45,12 +48,13 @@ class Deliverer:
             work = claim_delivery(session, now=now, policy=policy, committing=committing)
         if work is None:
             return False
-        with Held(partial(self._give_back, work)):  # a lease that nobody ends would hold up the destination
+        # A lease that nobody ends would hold up the destination.
+        with about_study(work.study_instance_uid), Held(partial(self._give_back, work)):
             self._deliver(work)
         return True
 
     def _deliver(self, work: DeliveryWork) -> None:
-        log = _log.bind(study_instance_uid=work.study_instance_uid, destination=work.destination)
+        log = _log.bind(destination=work.destination)
         try:
             receipt = self._send(work)
         except DeliveryRetryError as error:
@@ -88,17 +92,25 @@ class Deliverer:
         raise DeliveryRetryError(f"destination {name!r} is not in the settings of this host: add it")
 
     def _finish(self, work: DeliveryWork, receipt: Receipt) -> None:
-        now, policy = self.service.now(), self.service.delivery_policy
+        now, policy, destination = self.service.now(), self.service.delivery_policy, self._destination(work.destination)
         with self.service.database.begin() as session:
             finish_delivery(session, work, receipt, now)
             send_again_if_uncommitted(session, work.delivery_id, now=now, policy=policy)
-            leave_overtaken(session, work, now, every_result=wants_every_result(self._destination(work.destination)))
+            leave_overtaken(session, work, now, every_result=wants_every_result(destination))
+            told = told_since(session, work.result.flag)
+        SENDINGS.labels(work.destination, "delivered").inc()
+        if told is not None:
+            stage, since = told
+            latency = LATENCY.labels(destination.kind, stage, work.result.flag.priority or "")
+            latency.observe((now - since).total_seconds())
 
     def _refuse(self, work: DeliveryWork, error: str) -> None:
         with self.service.database.begin() as session:
             refuse_delivery(session, work, error, self.service.now())
+        SENDINGS.labels(work.destination, "refused").inc()
 
     def _give_back(self, work: DeliveryWork, fault: Fault, counted: bool = True, *, down: bool = False) -> None:
         now, policy = self.service.now(), self.service.delivery_policy
         with self.service.database.begin() as session:
             retry_delivery(session, work, fault, now=now, policy=policy, down=down, counted=counted)
+        SENDINGS.labels(work.destination, "retry").inc()

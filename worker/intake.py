@@ -1,16 +1,18 @@
 """Taking responsibility for a received object: durable file, then durable row, then the wake-up."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.contextvars import bound_contextvars
 
 from dicom_io.errors import ImageError, OutOfResourcesError
 from dicom_io.identification import carries_pixels
 from dicom_io.rejection import RejectionNote, is_key_object_selection, read_rejection_note
 from dicom_io.scp import ReceivedObject
 from worker.domain import Urgency
+from worker.metrics.counting import Senders
 from worker.queues import Queue
 from worker.repository.intake import IncomingImage, Receipt, record_image, record_other_object
 from worker.repository.rejections import record_rejection
@@ -26,6 +28,11 @@ class Intake:
     """What the listener does with an object; safe to call from many threads."""
 
     service: Service
+    _senders: Senders = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Remember which senders may be named in metrics."""
+        object.__setattr__(self, "_senders", Senders(self.service.settings.listener.allowed_callers))
 
     def receive(self, received: ReceivedObject) -> None:
         """Return once the object is durable and its work is committed.
@@ -33,17 +40,19 @@ class Intake:
         Raises:
             OutOfResourcesError: if the spool or the database cannot take it; nothing is left half-done.
         """
-        try:
-            receipt = self._take(received)
-        except SQLAlchemyError as error:
-            raise OutOfResourcesError(f"database: {type(error).__name__}; the sender may try again") from error
-        _log.info(
-            "object-received",
-            study_instance_uid=received.identification.reference.study_instance_uid,
-            sop_instance_uid=received.identification.reference.sop_instance_uid,
-            calling_ae_title=received.calling_ae_title,
-            receipt=receipt,
-        )
+        reference = received.identification.reference
+        with bound_contextvars(study_instance_uid=reference.study_instance_uid):
+            try:
+                receipt = self._take(received)
+            except SQLAlchemyError as error:
+                raise OutOfResourcesError(f"database: {type(error).__name__}; the sender may try again") from error
+            self._senders.received(received.calling_ae_title, receipt, self.service.now())
+            _log.info(
+                "object-received",
+                sop_instance_uid=reference.sop_instance_uid,
+                calling_ae_title=received.calling_ae_title,
+                receipt=receipt,
+            )
 
     def _take(self, received: ReceivedObject) -> Receipt | None:
         reference = received.identification.reference

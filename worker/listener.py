@@ -16,7 +16,8 @@ from worker.committed import CommitmentEar, asked_destinations
 from worker.committing import CommitmentDesk
 from worker.errors import ConfigurationError
 from worker.intake import Intake
-from worker.metrics import counting, expose
+from worker.metrics.counting import counting
+from worker.metrics.recorder import recording
 from worker.sections import ListenerSettings
 from worker.service import Service
 from worker.settings import Settings
@@ -40,9 +41,10 @@ def listen(settings: Settings, stop: threading.Event, *, number: int | None = No
     listener = settings.listener
     service = build_service(settings, wake)
     warn_of_clock(service)
-    if listener.metrics_port is not None:
-        expose(listener.metrics_port + (number or 0))
-    with _provider(listener, service, share_port=number is not None) as scp:
+    with (
+        recording(settings.metrics_dir, "listener"),
+        _provider(listener, service, share_port=number is not None) as scp,
+    ):
         _log.info(
             "listening", ae_title=listener.ae_title, host=listener.host, port=scp.port, tls=listener.tls is not None
         )

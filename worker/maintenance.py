@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
+from worker.observability import about_study
 from worker.queues import COMMIT, Queue
 from worker.repository.claims import ClaimPolicy, exhausted, has_standing_work
 from worker.repository.commitments import bury_exhausted_commitments
@@ -21,7 +23,7 @@ from worker.rescreen_tables import RescreenPreparation
 from worker.service import Service
 from worker.stating import Speaker
 from worker.table_base import Claimable
-from worker.tables import Commitment, Delivery, Image, Score
+from worker.tables import Commitment, Delivery, Image, Score, Study
 
 STUDIES_PER_SWEEP = 200
 ROWS_PER_SWEEP = 500  # of each kind that are given up: a statement can name some ten thousand at most
@@ -84,8 +86,14 @@ class Sweeper:
         return sum(self.attempt(partial(self._state_one, state, study_id)) for study_id in studies)
 
     def _state_one(self, state: Callable[[Session, int, datetime], bool], study_id: int) -> bool:
-        with self.service.database.begin() as session:
-            return state(session, study_id, self.service.now())
+        with self.service.database.read() as session:
+            uid = session.scalar(select(Study.study_instance_uid).where(Study.id == study_id))
+        with about_study(uid):
+            with self.service.database.begin() as session:
+                told = state(session, study_id, self.service.now())
+            if told:
+                _log.info("result-said")
+        return told
 
     def _wake_standing(self) -> bool:
         now = self.service.now()

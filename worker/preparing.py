@@ -19,6 +19,7 @@ from worker.holding import Held
 from worker.model.artifact import ModelCard
 from worker.model.intended_use import age_warnings
 from worker.model.preprocessing import prepare
+from worker.observability import about_study
 from worker.queues import Queue
 from worker.repository.preparation import ImageWork, Preparation, claim_image, finish_image, retry_image
 from worker.service import Service
@@ -43,7 +44,7 @@ class Preparer:
             work = claim_image(session, now=self.service.now(), policy=self.service.image_policy)
         if work is None:
             return False
-        with Held(partial(self._give_back, work)):
+        with about_study(work.study_instance_uid), Held(partial(self._give_back, work)):
             self._prepare_held(work)
         return True
 
@@ -94,7 +95,6 @@ class Preparer:
             self.service.wake(Queue.SCORE)
         _log.info(
             f"image-{preparation.state}" if moved else "image-prepared-twice",
-            study_instance_uid=work.study_instance_uid,
             image_id=work.image_id,
             reason=preparation.reason,
             error=None if preparation.fault is None else preparation.fault.error,
@@ -104,8 +104,7 @@ class Preparer:
         now, policy = self.service.now(), self.service.image_policy
         with self.service.database.begin() as session:
             retry_image(session, work, fault, now=now, policy=policy, counted=counted)
-        identity = {"study_instance_uid": work.study_instance_uid, "image_id": work.image_id}
-        _log.warning("prepare-retry", error=fault.error, **identity)
+        _log.warning("prepare-retry", error=fault.error, image_id=work.image_id)
 
 
 def _header_of(path: Path) -> bytes | None:

@@ -16,7 +16,9 @@ from worker.faults import Fault
 from worker.films import DamagedFilmError, Film, unpack_film
 from worker.holding import Held
 from worker.inference import Engine, Pending, Scores
+from worker.metrics.definitions import DISTANCE, FRAMES
 from worker.model.judgement import judge_frame
+from worker.observability import about_studies
 from worker.queues import Queue
 from worker.repository.claims import release
 from worker.repository.model_versions import is_champion
@@ -72,7 +74,8 @@ class Scorer:
         now, ids = self.service.now(), [frame.score_id for frame in work]
         with self.service.database.begin() as session:
             retry_frames(session, ids, fault, now=now, policy=self.service.image_policy, counted=counted)
-        _log.warning("score-retry", frames=len(ids), error=fault.error, counted=counted)
+        with about_studies(frame.study_instance_uid for frame in work):
+            _log.warning("score-retry", frames=len(ids), error=fault.error, counted=counted)
 
     def write(self, batch: "Batch", scores: Scores | None) -> None:
         """Write what the network said of a batch, and tell of what it found."""
@@ -81,6 +84,7 @@ class Scorer:
         nonsense = [answer.score_id for answer in answers if not math.isfinite(answer.judgement.logit)]
         with self.service.database.begin() as session:
             told = self._finish(session, batch.ready, good)
+        _count(batch.ready, good)
         self._fail(nonsense, Reason.NO_SCORE)
         for score_id, error in batch.damaged.items():
             self._fail([score_id], Reason.NOT_PREPARED, error)
@@ -88,7 +92,8 @@ class Scorer:
         if told:
             self.service.wake(Queue.DELIVER)
         counts = {"damaged": len(batch.damaged), "unprepared": batch.unprepared, "nonsense": len(nonsense)}
-        _log.info("scored", frames=len(good), told=told, **counts)
+        with about_studies(frame.study_instance_uid for frame in batch.work):
+            _log.info("scored", frames=len(good), told=told, **counts)
 
     def _engine_answers(self) -> bool:
         size = self.engine.card.input_spec.size
@@ -131,6 +136,15 @@ class Scorer:
         flagged = {score.score_id for score in scores if score.judgement.flagged}
         studies = sorted({frame.study_id for frame in work if frame.score_id in flagged})
         return sum(self.speaker.state_finding(session, study_id, now) for study_id in studies)
+
+
+def _count(frames: Sequence[FrameWork], scores: Sequence[FrameScore]) -> None:
+    synthetic = {frame.score_id for frame in frames if frame.synthetic}
+    for score in scores:
+        if score.score_id not in synthetic:
+            judgement = score.judgement
+            FRAMES.labels(str(judgement.flagged).lower()).inc()
+            DISTANCE.observe(judgement.logit - judgement.threshold_logit)
 
 
 @dataclass(eq=False)
@@ -178,7 +192,9 @@ class Batch:
                 self.ready.append(frame)
             except DamagedFilmError as error:
                 self.damaged[frame.score_id] = str(error)
-                _log.error("prepared-image-damaged", image_id=frame.image_id, score_id=frame.score_id, error=str(error))
+                identity = {"image_id": frame.image_id, "score_id": frame.score_id}
+                with about_studies([frame.study_instance_uid]):
+                    _log.error("prepared-image-damaged", **identity, error=str(error))
 
     def start(self) -> None:
         """Send the films into the network, unless they are there already; returns at once."""

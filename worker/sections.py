@@ -12,8 +12,7 @@ from worker.model.site import SITE_PATTERN
 
 # PS3.5 Table 6.2-1, AE: printable ASCII without backslash, not only spaces.
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
-_LAST_PORT = 65535
-Port = Annotated[int, Field(ge=1, le=_LAST_PORT)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 def _network(text: object) -> IPv4Network | IPv6Network:
@@ -102,21 +101,15 @@ class ListenerSettings(Section):
         default=3600, description="An association that lasts this long is ended, whatever it does."
     )
     tls: TlsSettings | None = Field(default=None, description="DICOM TLS; empty: plain TCP.")
-    metrics_port: Port | None = Field(
-        default=None,
-        description="Port for Prometheus, at 127.0.0.1; process k of several takes this + k; empty: none.",
-    )
 
-    @model_validator(mode="after")
-    def _metrics_have_ports(self) -> Self:
-        if self.metrics_port is None:
-            return self
-        last = self.metrics_port + self.processes - 1
-        if last > _LAST_PORT or self.metrics_port <= self.port <= last:
+    @model_validator(mode="before")
+    @classmethod
+    def _metrics_moved(cls, given: object) -> object:
+        if isinstance(given, dict) and "metrics_port" in given:
             raise ValueError(
-                f"metrics_port: needs {self.metrics_port} to {last}, one for each process: choose other ports"
+                "metrics_port is gone: write port = … under [metrics], which one exporter serves for all processes"
             )
-        return self
+        return given
 
     @property
     def access(self) -> Access:
@@ -195,6 +188,22 @@ class StorageCommitmentSettings(Section):
         if len(titles) != len(set(titles)):
             raise ValueError("callers: every caller needs an AE title of its own")
         return self
+
+
+class MetricsSettings(Section):
+    """What Prometheus reads."""
+
+    host: Host = Field(default="127.0.0.1", description="Address where Prometheus asks; 0.0.0.0 for every interface.")
+    port: Port | None = Field(
+        default=None, description="Port of `cxr-triage metrics`, which `serve` starts where this is set; empty: none."
+    )
+    folder: Path | None = Field(
+        default=None,
+        description=(
+            "Folder that the processes of this host count into, on a disk of its own; one exporter for each. Empty: "
+            "`metrics` under data_dir."
+        ),
+    )
 
 
 class RetentionSettings(Section):

@@ -20,6 +20,7 @@ from worker.errors import ConfigurationError
 from worker.sections import (
     Days,
     ListenerSettings,
+    MetricsSettings,
     ReconciliationSettings,
     RetentionSettings,
     RetrainingSettings,
@@ -101,6 +102,9 @@ class Settings(BaseSettings):
         default=RetrainingSettings(), description="Continuing from the model in service on new films."
     )
     listener: ListenerSettings = Field(default=ListenerSettings(), description="The DICOM listener.")
+    metrics: MetricsSettings = Field(
+        default=MetricsSettings(), description="What Prometheus reads of the processes of this host."
+    )
     retention: RetentionSettings = Field(default=RetentionSettings(), description="How long what was received is kept.")
     storage_commitment: StorageCommitmentSettings = Field(
         default=StorageCommitmentSettings(), description="Answering storage commitment requests."
@@ -149,6 +153,11 @@ class Settings(BaseSettings):
     def spool_dir(self) -> Path:
         """Where received objects lie."""
         return self.data_dir / "spool"
+
+    @property
+    def metrics_dir(self) -> Path:
+        """Where the processes of this host count."""
+        return self.metrics.folder or self.data_dir / "metrics"
 
     @property
     def models_dir(self) -> Path:

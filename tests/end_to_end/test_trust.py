@@ -1,5 +1,6 @@
 """What a run of the whole service leaves behind and says: nothing of the patient, nothing for others to read."""
 
+import json
 import os
 import subprocess
 import threading
@@ -70,6 +71,17 @@ class Watched:
             return
 
 
+_STEPS = (
+    "object-received",
+    "image-prepared",
+    "image-failed",
+    "image-out-of-scope",
+    "scored",
+    "result-said",
+    "delivered",
+)
+
+
 @dataclass(frozen=True)
 class Run:
     """A service that was pushed good, bad and hostile objects, and everything it said."""
@@ -91,7 +103,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     films = tmp_path_factory.mktemp("films")
     metrics = free_port()
     service = RunningService(
-        folder, toml=f"metrics_port = {metrics}\n", settings={"study_quiet_seconds": 0.5, "log_level": "DEBUG"}
+        folder, toml=f"[metrics]\nport = {metrics}\n", settings={"study_quiet_seconds": 0.5, "log_level": "DEBUG"}
     )
     broker = Watched(folder / "data" / "broker")
     before = os.umask(0)
@@ -180,6 +192,30 @@ def test_no_process_and_no_command_says_anything_of_the_patient(run: Run) -> Non
     assert 'cxr_triage_c_store_total{status="0xC000"}' in run.said["metrics"]
     assert leaks(run.service.log.read_text()) == set()
     assert {name: leaks(said) for name, said in run.said.items() if leaks(said)} == {}
+
+
+def test_the_way_of_a_study_is_found_by_its_uid(run: Run) -> None:
+    """Each process says what it did to which study; every line about an image, a destination or an object names one."""
+    lines = [json.loads(line) for line in run.service.log.read_text().splitlines() if line.startswith("{")]
+    assert {line["role"] for line in lines} >= {"listener", "prepare", "score", "deliver", "metrics"}
+    about = [line for line in lines if line["event"] in _STEPS or "image_id" in line]
+    assert [line for line in about if not {"study_instance_uid", "study_instance_uids"} & line.keys()] == []
+    for flag in run.service.flags():
+        uid = flag["study_instance_uid"]
+        named = [x for x in about if uid in (x.get("study_instance_uid"), *x.get("study_instance_uids", ()))]
+        scored = {"scored"} if flag["status"] == "SCREENED" else set()
+        assert {line["event"] for line in named} >= {"object-received", "result-said", "delivered", *scored}
+
+
+def test_the_exporter_tells_of_every_process(run: Run) -> None:
+    """What the listener, prepare, score and deliver counted stands in one answer."""
+    metrics = run.said["metrics"]
+    for name in ('objects_received_total{receipt="new"}', 'images_total{reason="",state="prepared"}'):
+        assert f"cxr_triage_{name} 0.0" not in metrics
+        assert f"cxr_triage_{name} " in metrics
+    for role in ("listener", "prepare", "score", "deliver", "beat"):
+        assert f'cxr_triage_processes{{role="{role}"}}' in metrics
+    assert 'cxr_triage_delivery_latency_seconds_count{kind="folder",priority="HIGH",stage="early"}' in metrics
 
 
 def test_no_flag_and_no_message_says_anything_of_the_patient(run: Run) -> None:

@@ -15,7 +15,7 @@ from worker.cli.common import ConfigOption, note_command, one_line_errors, open_
 from worker.db import Database
 from worker.errors import ConfigurationError
 from worker.level import is_ours_alone, require_level
-from worker.observability import configure_logging
+from worker.observability import configure_logging, name_process
 from worker.private_files import keep_files_private
 from worker.queues import TRAIN, Queue
 from worker.service import utc_now
@@ -34,6 +34,7 @@ def serve(config: ConfigOption = None) -> None:
     with one_line_errors():
         settings = load_settings(config)
         configure_logging(settings)
+        name_process("serve")
         require_certificates(settings)
         make_data_dir(settings)
         with only_one(settings), _port_of(settings):
@@ -47,6 +48,7 @@ def listen(config: ConfigOption = None, number: _NumberOption = None) -> None:
     with one_line_errors():
         settings = load_settings(config)
         configure_logging(settings)
+        name_process("listener")
         if number is not None or settings.listener.processes == 1:
             _listen_here(settings, stop, number)
         else:
@@ -158,7 +160,12 @@ def _workers(settings: Settings) -> tuple[Child, ...]:
         Child("deliver", _worker(Queue.DELIVER, "threads", _deliver_threads(settings))),
         Child("beat", (*_CELERY, "beat")),
         *train,
+        *_exporter(settings),
     )
+
+
+def _exporter(settings: Settings) -> tuple[Child, ...]:
+    return (Child("metrics", _METRICS),) if settings.metrics.port is not None else ()
 
 
 def _preparers(settings: Settings) -> tuple[Child, ...]:
@@ -181,4 +188,5 @@ def _worker(queue: str, pool: str, concurrency: int, name: str | None = None) ->
 # OpenMP's threads would spin while they wait for each other, and take the cores from decoding.
 _SHARE_THE_CORES = ("env", "OMP_WAIT_POLICY=PASSIVE")
 _LISTEN = (sys.executable, "-m", "worker.cli", "listen")
+_METRICS = (sys.executable, "-m", "worker.cli", "metrics")
 _CELERY = (sys.executable, "-m", "celery", "-A", "worker", "--quiet")

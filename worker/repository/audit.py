@@ -1,11 +1,13 @@
 """The append-only audit trail."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
+from worker.db import after_commit
+from worker.metrics.counting import counter_of
 from worker.tables import Event
 
 COMMAND = "command"  # the kind of event that tells of a command that a person ran
@@ -16,6 +18,7 @@ def record(
 ) -> None:
     """Append an event in the caller's transaction, so that it stands exactly when what it tells of does."""
     session.add(Event(kind=kind, at=at, study_instance_uid=study_instance_uid, detail=detail))
+    _count(session, kind, detail)
 
 
 def record_all(session: Session, at: datetime, events: Sequence[tuple[str, str, dict[str, object]]]) -> None:
@@ -23,6 +26,8 @@ def record_all(session: Session, at: datetime, events: Sequence[tuple[str, str, 
     rows = [{"kind": kind, "at": at, "study_instance_uid": uid, "detail": detail} for kind, uid, detail in events]
     if rows:
         session.execute(insert(Event), rows)
+    for kind, _uid, detail in events:
+        _count(session, kind, detail)
 
 
 def record_command(
@@ -44,3 +49,9 @@ def record_command(
         detail: its options, and what it did.
     """
     record(session, COMMAND, at, study_instance_uid, command=command, by=by, **detail)
+
+
+def _count(session: Session, kind: str, detail: Mapping[str, object]) -> None:
+    count = counter_of(kind, detail)
+    if count is not None:
+        after_commit(session, count)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from dicom_io.reasons import Reason
 from dicom_io.rejection import Rejection
+from worker.db import after_commit
 from worker.domain import (
     WORKING_STATES,
     DeliveryState,
@@ -20,6 +21,7 @@ from worker.domain import (
     Stage,
     Urgency,
 )
+from worker.metrics.definitions import RESULTS
 from worker.repository.audit import record
 from worker.repository.intake import insert_if_absent
 from worker.repository.model_versions import RegisteredModel, as_registered, registered_models
@@ -143,6 +145,8 @@ def add_result(
     _update_study(study, flag)
     detail = {"result_uid": flag.result_uid, "stage": stage, "status": flag.status, "reason": flag.reason}
     record(session, "result", flag.created_at, study.study_instance_uid, **detail, priority=flag.priority)
+    if not study.synthetic:
+        after_commit(session, RESULTS.labels(stage, flag.status, flag.reason or "", flag.priority or "").inc)
     return True
 
 

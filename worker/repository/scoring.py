@@ -23,7 +23,10 @@ _UNSYNCHRONISED = {"synchronize_session": False}
 
 @dataclass(frozen=True, slots=True)
 class FrameWork:
-    """A claimed frame; `pixels` is zstd-compressed, None if no prepared image of the model's input spec is there."""
+    """A claimed frame; `pixels` is zstd-compressed, None if no prepared image of the model's input spec is there.
+
+    `synthetic` is the study of the doctor's own film.
+    """
 
     score_id: int
     image_id: int
@@ -31,6 +34,8 @@ class FrameWork:
     pixels: bytes | None
     urgency: int
     attempts: int
+    study_instance_uid: str
+    synthetic: bool
 
     @property
     def is_retried(self) -> bool:
@@ -144,7 +149,9 @@ def _load(session: Session, score_ids: Sequence[int], input_spec_sha256: str) ->
     )
     rows = session.execute(
         select(Score.id, Image.id, Image.study_id, PreparedImage.pixels, Score.urgency, Score.attempts)
+        .add_columns(Study.study_instance_uid, Study.synthetic)
         .join(Image, Image.id == Score.image_id)
+        .join(Study, Study.id == Image.study_id)
         .outerjoin(PreparedImage, pixels_of_frame)
         .where(Score.id.in_(score_ids))
         .order_by(Score.urgency.desc(), Score.id)

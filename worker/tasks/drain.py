@@ -6,6 +6,8 @@ from collections.abc import Callable
 import structlog
 
 from worker.faults import describe
+from worker.metrics.definitions import FAULTS
+from worker.observability import end_study
 from worker.queues import Wake
 
 DRAIN_SECONDS = 10.0
@@ -36,5 +38,8 @@ def attempt(step: Callable[[], bool]) -> bool:
         return step()
     except Exception as error:  # noqa: BLE001 - see above
         fault = describe(error)
+        FAULTS.inc()
         _log.error("task-failed", error=fault.error, traceback=fault.traceback)
         return False
+    finally:
+        end_study()

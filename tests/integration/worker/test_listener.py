@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 
 from dicom_io.errors import PeerUnreachableError, StoreRefusedError
 from dicom_io.scu import echo, store
 from dicom_io.types import ApplicationEntity, TransportSecurity
+from tests.exposition import exposed
 from tests.servers.certificates import Authority
 from tests.servers.door import dcmtk, door, film
-from tests.servers.ports import accepts
+from tests.servers.ports import accepts, wait_until
 from tests.servers.processes import running
 from tests.servers.rude import (
     ACCEPT,
@@ -58,7 +58,7 @@ class Listener:
     """A running one."""
 
     port: int
-    metrics_port: int
+    metrics_folder: Path
     log: Path
 
     def lines(self) -> list[dict[str, Any]]:
@@ -66,19 +66,18 @@ class Listener:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def metrics(self) -> str:
-        """What Prometheus reads."""
-        with urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
-            return str(answer.read().decode())
+        """What Prometheus reads of the listener's file."""
+        return exposed(self.metrics_folder)
 
 
 @pytest.fixture
 def config(tmp_path: Path, own: TransportSecurity, free_port: Callable[[], int]) -> Path:
     """Settings with everything on, and a database."""
     path = tmp_path / "settings.toml"
-    port, metrics_port = free_port(), free_port()
+    port = free_port()
     path.write_text(
         f'data_dir = "{tmp_path}/data"\nmin_free_bytes = 0\n'
-        f'[listener]\nport = {port}\nmetrics_port = {metrics_port}\nallowed_callers = ["PACS1"]\n'
+        f'[listener]\nport = {port}\nallowed_callers = ["PACS1"]\n'
         f'[listener.tls]\ncertificate = "{own.certificate}"\nkey = "{own.key}"\nauthorities = "{own.authorities}"\n'
     )
     return path
@@ -91,10 +90,10 @@ def listener(config: Path, tmp_path: Path) -> Iterator[Listener]:
     settings.data_dir.mkdir()
     migrate(database := Database(settings.effective_database_url))
     database.dispose()
-    port, metrics_port = (int(line.split("=")[1]) for line in config.read_text().splitlines() if "port =" in line)
+    port = next(int(line.split("=")[1]) for line in config.read_text().splitlines() if "port =" in line)
     log = tmp_path / "listen.log"
     with running(_command(config), ready=lambda: accepts(port), log=log):
-        yield Listener(port, metrics_port, log)
+        yield Listener(port, tmp_path / "data" / "metrics", log)
 
 
 def _command(config: Path, command: str = "listen") -> list[str]:
@@ -117,15 +116,14 @@ def test_what_is_refused_is_counted_and_logged_in_one_line_each(listener: Listen
     with pytest.raises(PeerUnreachableError, match="rejected the association"):
         echo(peer, calling_ae_title="STRANGER", timeout_seconds=10)
     assert dcmtk("echoscu", listener.port).returncode != 0
-    metrics = listener.metrics()
-    for line in (
+    counted = (
         'cxr_triage_c_store_total{status="0x0000"} 1.0',
         'cxr_triage_c_store_total{status="0xC000"} 1.0',
         'cxr_triage_associations_refused_total{reason="calling-ae-title"} 1.0',
         'cxr_triage_associations_refused_total{reason="tls"} 1.0',
         'cxr_triage_associations_refused_total{reason="idle"} 0.0',
-    ):
-        assert line in metrics
+    )
+    wait_until(lambda: set(counted) <= set(listener.metrics().splitlines()), "the counts, written every second")
     events = [line["event"] for line in listener.lines()]
     assert events == ["listening", "object-received", "store-refused", "association-refused", "association-refused"]
 
