@@ -1,6 +1,6 @@
 # What a user and a developer of cxr-triage type. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test nightly chaos lint secrets audit bench bench-gpu docs constraints
+.PHONY: help setup demo test nightly chaos lint secrets audit bench bench-gpu bench-scale docs constraints
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -60,6 +60,9 @@ bench: $(INSTALLED)  ## measure preparation, screening of a folder, the time to 
 
 bench-gpu: $(INSTALLED)  ## measure how busy the score stage keeps its device, CUDA or CPU: raw forward, engine, whole stage
 	$(BIN)/python -m tests.benchmarks.bench_gpu $(BENCH_ARGS)
+
+bench-scale: $(INSTALLED)  ## measure the database's answers with 1 k, 100 k and 1 M studies in it; takes half an hour and 15 GB of disk
+	$(BIN)/python -m tests.benchmarks.bench_scale $(BENCH_ARGS)
 
 docs: $(INSTALLED)  ## write the tables of the documents from the code
 	$(BIN)/python -m tests.reference

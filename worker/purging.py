@@ -16,14 +16,14 @@ import structlog
 from dicom_io.errors import SpoolError
 from dicom_io.leftovers import Leftover, discard, files, folders, put_back
 from worker.errors import ConfigurationError
+from worker.forgetting import forget_months
 from worker.repository.audit import record
+from worker.repository.prepared_retention import delete_prepared, old_prepared
 from worker.repository.retention import (
     KeptFile,
-    delete_prepared,
     keepers,
     lock_purgeable,
     note_purged,
-    old_prepared,
     purgeable_files,
     wanted,
 )
@@ -139,7 +139,7 @@ class Purger:
         return Purged(files=len(gone), bytes=size)
 
     def _prepared(self, end: float) -> Purged:
-        total = Purged()
+        total = Purged(prepared=forget_months(self.service, self._prepared_before()))
         while self.clock() < end:
             with self.service.database.begin() as session:
                 deleted = delete_prepared(session, before=self._prepared_before(), limit=ROWS_PER_TRANSACTION)

@@ -24,6 +24,7 @@ IN_SERVICE = "model-in-service"  # the kind of event that tells of a change of t
 
 # The partial indexes below hold only what is still to be done or to be mended, so that they stay small whatever the
 # archive's size.
+_REAL, _REAL_SQLITE = text("NOT synthetic"), text("synthetic = 0")  # as each has it in its statements
 _OPEN = text("concluded_revision < revision")
 _TO_PREPARE = text("state = 'received'")
 _TO_SCORE = text("scored_at IS NULL")
@@ -65,6 +66,7 @@ class Study(Base):
     __table_args__ = (
         Index("ix_studies_open", "last_received_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
         Index("ix_studies_received", "received_at"),
+        Index("ix_studies_last_received", "last_received_at", sqlite_where=_REAL_SQLITE, postgresql_where=_REAL),
     )
 
 
@@ -111,7 +113,11 @@ class Image(Claimable, Base):
 
 
 class PreparedImage(Base):
-    """The pixels that the network sees: uint8 (size, size), zstd."""
+    """The pixels that the network sees: uint8 (size, size), zstd.
+
+    On PostgreSQL partitioned by the month of `created_at`, and the key holds within a month; see
+    `worker.repository.prepared_months`.
+    """
 
     __tablename__ = "prepared_images"
 

@@ -16,9 +16,10 @@ from worker.db import BINARY
 from worker.domain import ImageState
 from worker.model.judgement import FrameJudgement
 from worker.repository.claims import ClaimPolicy
+from worker.repository.prepared_pixels import complete, pixels_of_score
 from worker.repository.rescreening import ChunkWork, Window, in_window
 from worker.rescreen_tables import RescreenChunk, RescreenScore
-from worker.tables import Image, PreparedImage, Score, Study
+from worker.tables import Image, Score, Study
 
 _SHOWS_THE_PATIENT = tuple(rejection.value for rejection in Rejection if rejection.right_patient)
 FIRST, LAST = (0, 0), (2**31 - 1, 0)  # before and after every frame
@@ -95,12 +96,7 @@ def load_films(
     backwards: bool = False,
 ) -> list[Film]:
     """Load up to `limit` frames of a chunk that its run has not answered yet, after (or before) one of this key."""
-    pixels_of_frame = (
-        (PreparedImage.content_sha256 == Score.content_sha256)
-        & (PreparedImage.frame == Score.frame)
-        & (PreparedImage.input_spec_sha256 == input_spec_sha256)
-    )
-    columns: tuple[Any, ...] = (Score.image_id, Score.frame, Image.study_id, Score.content_sha256)
+    columns: tuple[Any, ...] = (Score.id, Score.image_id, Score.frame, Image.study_id, Score.content_sha256)
     facts: tuple[Any, ...] = (Image.purged_at.is_not(None), Study.priority.is_not(None))
     previous: tuple[Any, ...] = (Score.model_version_id, Score.logit, Score.probability, Score.flagged)
     of_chunk = Study.id.between(work.first_study_id, work.last_study_id)
@@ -108,13 +104,12 @@ def load_films(
     later = or_(Score.image_id > image_id, and_(Score.image_id == image_id, Score.frame > frame))
     earlier = or_(Score.image_id < image_id, and_(Score.image_id == image_id, Score.frame < frame))
     answered = or_(RescreenScore.logit.is_not(None), RescreenScore.rescreen_id == work.run.id)
-    statement = _unscored(select(*columns, *facts, *previous, PreparedImage.pixels), work.run.model.id, answered)
-    page = statement.outerjoin(PreparedImage, pixels_of_frame).where(
-        of_chunk, *in_window(work.run.window), earlier if backwards else later
-    )
+    pixels = pixels_of_score(session, input_spec_sha256)
+    statement = _unscored(select(*columns, *facts, *previous, pixels), work.run.model.id, answered)
+    page = statement.where(of_chunk, *in_window(work.run.window), earlier if backwards else later)
     order = (Score.image_id.desc(), Score.frame.desc()) if backwards else (Score.image_id, Score.frame)
-    rows = session.execute(page.order_by(*order).limit(limit), execution_options={BINARY: True})
-    return [_film(*row) for row in rows]
+    rows = session.execute(page.order_by(*order).limit(limit), execution_options={BINARY: True}).all()
+    return [_film(*row[1:]) for row in complete(session, rows, input_spec_sha256)]
 
 
 def _film(image_id: int, frame: int, study_id: int, content: str, purged: bool, raised: bool, *rest: Any) -> Film:

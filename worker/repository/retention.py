@@ -1,10 +1,10 @@
-"""What may be purged: nothing that is not screened, said and delivered, or that was promised to be kept."""
+"""Which received files may go: none that is not screened, said and delivered, or that was promised to be kept."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from dicom_io.reasons import Reason
@@ -12,7 +12,7 @@ from worker.domain import NEVER_SENT_AGAIN, WORKING_STATES, DeliveryState, Image
 from worker.repository.audit import record
 from worker.repository.outbox import is_overtaken
 from worker.repository.results import lock_studies
-from worker.tables import Delivery, Image, PreparedImage, Result, Score, Study
+from worker.tables import Delivery, Image, Result, Score, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +88,6 @@ def wanted(session: Session, contents: Iterable[str]) -> set[str]:
     return set(session.scalars(rows))
 
 
-def delete_prepared(session: Session, *, before: datetime, limit: int) -> int:
-    """Delete up to `limit` prepared images that are older, scored, and that no work waits for; returns how many."""
-    key = tuple_(PreparedImage.content_sha256, PreparedImage.frame, PreparedImage.input_spec_sha256)
-    rows = select(PreparedImage.content_sha256, PreparedImage.frame, PreparedImage.input_spec_sha256)
-    keys = [tuple(row) for row in session.execute(rows.where(*_may_be_forgotten(before)).limit(limit))]
-    if keys:
-        session.execute(delete(PreparedImage).where(key.in_(keys)), execution_options={"synchronize_session": False})
-    return len(keys)
-
-
-def old_prepared(session: Session, *, before: datetime) -> int:
-    """Return how many prepared images may be deleted."""
-    return session.scalar(select(func.count()).select_from(PreparedImage).where(*_may_be_forgotten(before))) or 0
-
-
 def _may_go(before: datetime, now: datetime) -> ColumnElement[bool]:
     final = and_(_was_screened(), _is_concluded(), ~_is_undelivered())
     return and_(_is_old(before), final, _is_released(now), ~_is_shared(before, now))
@@ -154,12 +139,3 @@ def _is_shared(before: datetime, now: datetime) -> ColumnElement[bool]:
     )
     same = (other.content_sha256 == Image.content_sha256, other.id != Image.id, other.purged_at.is_(None))
     return exists().where(*same, needs)
-
-
-def _may_be_forgotten(before: datetime) -> tuple[ColumnElement[bool], ...]:
-    of_content = Image.content_sha256 == PreparedImage.content_sha256
-    needed = exists().where(of_content, Image.state.in_((*WORKING_STATES, ImageState.FAILED)))
-    frame = (of_content, Score.image_id == Image.id, Score.frame == PreparedImage.frame)
-    scored = exists().where(*frame, Score.logit.is_not(None))
-    waiting = exists().where(*frame, Score.scored_at.is_(None))
-    return PreparedImage.created_at <= before, scored, ~waiting, ~needed

@@ -15,8 +15,9 @@ from worker.model.judgement import FrameJudgement
 from worker.repository.audit import record
 from worker.repository.claims import ClaimPolicy, claim, died_in, is_free, is_work, note_death, release
 from worker.repository.moving_on import move_on
+from worker.repository.prepared_pixels import complete, pixels_of_score
 from worker.repository.results import lock_studies
-from worker.tables import Image, PreparedImage, Score, Study
+from worker.tables import Image, Score, Study
 
 _UNSYNCHRONISED = {"synchronize_session": False}
 
@@ -31,11 +32,11 @@ class FrameWork:
     score_id: int
     image_id: int
     study_id: int
-    pixels: bytes | None
     urgency: int
     attempts: int
     study_instance_uid: str
     synthetic: bool
+    pixels: bytes | None
 
     @property
     def is_retried(self) -> bool:
@@ -142,21 +143,15 @@ def fail_frames(
 
 
 def _load(session: Session, score_ids: Sequence[int], input_spec_sha256: str) -> list[FrameWork]:
-    pixels_of_frame = (
-        (PreparedImage.content_sha256 == Score.content_sha256)
-        & (PreparedImage.frame == Score.frame)
-        & (PreparedImage.input_spec_sha256 == input_spec_sha256)
-    )
     rows = session.execute(
-        select(Score.id, Image.id, Image.study_id, PreparedImage.pixels, Score.urgency, Score.attempts)
-        .add_columns(Study.study_instance_uid, Study.synthetic)
+        select(Score.id, Image.id, Image.study_id, Score.urgency, Score.attempts)
+        .add_columns(Study.study_instance_uid, Study.synthetic, pixels_of_score(session, input_spec_sha256))
         .join(Image, Image.id == Score.image_id)
         .join(Study, Study.id == Image.study_id)
-        .outerjoin(PreparedImage, pixels_of_frame)
         .where(Score.id.in_(score_ids))
         .order_by(Score.urgency.desc(), Score.id)
-    )
-    return [FrameWork(*row) for row in rows]
+    ).all()
+    return [FrameWork(*row) for row in complete(session, rows, input_spec_sha256)]
 
 
 def _parameters(score: FrameScore) -> dict[str, object]:

@@ -113,6 +113,14 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
+def months(postgres_url: str) -> Iterator[Database]:
+    """A PostgreSQL database whose months nobody else makes."""
+    with opened(postgres_url) as database:
+        migrate(database)
+        yield database
+
+
+@pytest.fixture
 def champion(database: Database) -> RegisteredModel:
     """A model in service."""
     return put_in_service(database)
