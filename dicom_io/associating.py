@@ -10,7 +10,7 @@ from pynetdicom.association import Association
 from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ
 from pynetdicom.presentation import PresentationContext
 
-from dicom_io.errors import PeerError, PeerUnreachableError, StoreRefusedError
+from dicom_io.errors import PeerError, PeerRejectedError, PeerUnreachableError, StoreRefusedError
 from dicom_io.tls import client_context
 from dicom_io.types import ApplicationEntity
 from dicom_io.waiting import wait_without_race
@@ -41,7 +41,8 @@ def association(
         handlers: pynetdicom's pairs of event and handler, for requests of the peer.
 
     Raises:
-        PeerUnreachableError: if there is no connection, or the association was rejected.
+        PeerUnreachableError: if there is no connection.
+        PeerRejectedError: if the peer rejected the association.
         TlsFilesError: if the peer is to be called by TLS, and our certificate or key cannot be used.
         StoreRefusedError: if the peer accepts none of the contexts.
     """
@@ -95,7 +96,7 @@ def _no_association(
     association: Association, peer: ApplicationEntity, refusals: Sequence[A_ASSOCIATE_RJ | A_ABORT_RQ]
 ) -> PeerError:
     if any(isinstance(pdu, A_ASSOCIATE_RJ) for pdu in refusals):
-        return PeerUnreachableError(f"{name(peer)} rejected the association; check both AE titles and its access list.")
+        return PeerRejectedError(f"{name(peer)} rejected the association; check both AE titles and its access list.")
     if refusals:
         return PeerUnreachableError(
             f"{name(peer)} aborted the association at once; its log may say what it cannot bear."

@@ -17,6 +17,7 @@ DicomIoError
 ├── TlsFilesError                   a certificate or key of ours that cannot be used; the operator must act
 └── PeerError                       another application entity
     ├── PeerUnreachableError        no connection, or the association was rejected, aborted or timed out
+    │   └── PeerRejectedError       the peer answered, and rejected the association
     ├── StoreRefusedError           the peer answered a C-STORE with a failure, or takes no such object
     ├── ReportRefusedError          the peer did not acknowledge a storage commitment report
     ├── QueryRefusedError           the peer answered a C-FIND with a failure, not wholly, or offers none
@@ -125,6 +126,10 @@ class PeerError(DicomIoError):
 
 class PeerUnreachableError(PeerError):
     """No connection, or the association was rejected, aborted or timed out; trying again may help."""
+
+
+class PeerRejectedError(PeerUnreachableError):
+    """The peer is there, and rejected the association: it does not know an AE title, or has no room now."""
 
 
 class StoreRefusedError(PeerError):

@@ -17,7 +17,7 @@ from pydicom.sr.coding import Code
 from dicom_io import sr_content
 from dicom_io.reasons import Reason
 from dicom_io.transfer_syntaxes import ACCEPTED
-from tests import capacity_tables
+from tests import capacity_tables, environment
 from training.cli import app as training_app
 from training.config import load_recipe, recipe_names
 from worker.cli.main import app
@@ -211,6 +211,7 @@ def write() -> None:
     for name, (document, table) in TABLES.items():
         path = REPOSITORY / document
         path.write_text(with_table(path.read_text(), name, table()))
+    (REPOSITORY / environment.FILE).write_text(environment.example())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from typing import Any
 import structlog
 from celery.beat import Scheduler
 
+from worker import heartbeat
+
 _log = structlog.get_logger()
 
 
@@ -23,4 +25,6 @@ class SteadyScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
         if ahead:
             self._heap = None  # the times at which each entry is due next; made anew from the entries
             _log.warning("clock-set-back", entries=len(ahead))
-        return float(super().tick(*args, **kwargs))
+        seconds = float(super().tick(*args, **kwargs))
+        heartbeat.beat()
+        return seconds

@@ -5,6 +5,7 @@ where `score` is served and nowhere else.
 """
 
 import atexit
+import socket
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -14,6 +15,7 @@ from celery import Celery, signals
 from kombu.exceptions import OperationalError
 from kombu.transport.virtual import Channel as VirtualChannel
 
+from worker import heartbeat
 from worker.broker import TIMEOUT_SECONDS, broker_settings
 from worker.metrics.definitions import WAKES_LOST
 from worker.metrics.recorder import Recorder
@@ -155,6 +157,44 @@ def _count_in_beat(**_kwargs: Any) -> None:
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _look_for_work(sender: Any, **_kwargs: Any) -> None:
     """Find what waited while no worker was there; it also loads the model before the first study comes."""
-    for queue in Queue:
-        if queue in sender.app.amqp.queues.consume_from:
-            wake(queue)
+    heartbeat.beat()
+    queues = _consumed(sender)
+    for queue in queues:
+        wake(queue)
+    if queues:
+        heartbeat.keep_awake(wake, queues, process_settings().lease_seconds)
+
+
+def _consumed(worker: Any) -> list[str]:
+    return [queue.value for queue in Queue if queue in worker.app.amqp.queues.consume_from]
+
+
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
+def _prepare_heartbeat(sender: Any, **_kwargs: Any) -> None:
+    heartbeat.begin(process_settings().effective_health_dir, _consumed(sender), sender.hostname)
+
+
+@signals.beat_init.connect  # type: ignore[untyped-decorator]
+def _begin_heartbeat(**_kwargs: Any) -> None:
+    heartbeat.begin(process_settings().effective_health_dir, ["beat"], f"beat@{socket.gethostname()}")
+    heartbeat.beat()
+
+
+@signals.task_postrun.connect  # type: ignore[untyped-decorator]
+def _beat(**_kwargs: Any) -> None:
+    heartbeat.beat()
+
+
+@signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _end_heartbeat(**_kwargs: Any) -> None:
+    heartbeat.end()
+
+
+def broker_answers() -> bool:
+    """Tell whether the broker can be reached from here."""
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=TIMEOUT_SECONDS)
+    except (OperationalError, OSError):
+        return False
+    return True

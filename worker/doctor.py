@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -25,13 +25,12 @@ from worker.destinations import (
 )
 from worker.domain import ImageState
 from worker.finding import DoubtfulError, Finding, NotWellError, attempt
+from worker.roles import CALLING_AE_TITLE, ECHO_SECONDS, own_entity
 from worker.service import Service
 from worker.surroundings import examine_surroundings
 from worker.tables import Event, Image, Score, Study
 
-ECHO_SECONDS = 5.0
 POLL_SECONDS = 0.05
-CALLING_AE_TITLE = "CXRDOCTOR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ class Doctor:
         return str(self.service.settings.spool_dir)
 
     def _listener(self) -> str:
-        return self._echo(self._own_entity())
+        return self._echo(own_entity(self.service.settings.listener))
 
     def _echo(self, peer: ApplicationEntity) -> str:
         echo(peer, calling_ae_title=self.calling_ae_title, timeout_seconds=ECHO_SECONDS)
@@ -103,7 +102,12 @@ class Doctor:
         self._announce(study_instance_uid)
         film = secondary_capture(self_test_pixels(), study_instance_uid)
         began, started = self.service.now(), time.monotonic()
-        store(self._own_entity(), [film], calling_ae_title=self.calling_ae_title, timeout_seconds=ECHO_SECONDS)
+        store(
+            own_entity(self.service.settings.listener),
+            [film],
+            calling_ae_title=self.calling_ae_title,
+            timeout_seconds=ECHO_SECONDS,
+        )
         logit, model_version_id = self._await_score(study_instance_uid)
         seconds = time.monotonic() - started
         self._compare(logit, model_version_id, find_champion(self.service))
@@ -180,15 +184,6 @@ class Doctor:
             scores = session.scalars(scored).all()
         yield from ((processes[row.kind], row.at) for row in written)
         yield from (("score", at) for at in scores if at is not None)
-
-    def _own_entity(self) -> ApplicationEntity:
-        listener = self.service.settings.listener
-        own = listener.entity
-        host = "127.0.0.1" if listener.host == "0.0.0.0" else listener.host  # noqa: S104 - compared, not bound
-        if own.tls is None:
-            return replace(own, host=host)
-        # Only the listener holds its own certificate, whatever host that names.
-        return replace(own, host=host, tls=replace(own.tls, authorities=own.tls.certificate, host_checked=False))
 
 
 def _reach(destination: DicomwebDestination | WebhookDestination) -> str:

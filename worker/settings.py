@@ -49,6 +49,10 @@ class Settings(BaseSettings):
         default=None,
         description="redis:// or amqp:// (RabbitMQ, quorum queues); by default an embedded broker under data_dir.",
     )
+    health_dir: Path | None = Field(
+        default=None,
+        description="Folder of the signs of life that `doctor --only` reads; by default `health` under data_dir.",
+    )
     study_quiet_seconds: float = Field(
         default=30, ge=0, le=86400, description="A study is complete when nothing has arrived for it for this long."
     )
@@ -168,6 +172,11 @@ class Settings(BaseSettings):
     def broker_dir(self) -> Path:
         """Folders of the embedded broker."""
         return self.data_dir / "broker"
+
+    @property
+    def effective_health_dir(self) -> Path:
+        """Where the processes of this host give signs of life."""
+        return self.health_dir or self.data_dir / "health"
 
     @property
     def effective_database_url(self) -> str:

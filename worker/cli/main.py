@@ -31,6 +31,7 @@ app = typer.Typer(
 for command in (
     run.serve,
     run.listen,
+    run.work,
     run.migrate,
     metrics.metrics,
     screen.screen,

@@ -1,6 +1,7 @@
 """`serve`, `listen` and `migrate`: the long-running commands and what they need first."""
 
 import fcntl
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from worker.supervisor import Child, Supervisor
 DELIVER_THREADS = 8
 SPARE_DELIVER_THREADS = 2  # if every destination keeps one waiting: for the sweep, and for what comes back
 _NUMBER = "--number"
+_WorkerArgument = Annotated[str, typer.Argument(metavar="QUEUE", help="Queue, with a number where several run here.")]
 _NumberOption = Annotated[int | None, typer.Option(_NUMBER, hidden=True)]  # how one of several listeners is started
 
 
@@ -55,6 +57,13 @@ def listen(config: ConfigOption = None, number: _NumberOption = None) -> None:
             _require_database(settings)
             with _port_of(settings):
                 Supervisor(_listeners(settings)).run(stop)
+
+
+def work(name: _WorkerArgument, config: ConfigOption = None) -> None:
+    """Run one worker as `serve` does: prepare, score, deliver or train; several of a queue by number: prepare-2."""
+    with one_line_errors():
+        command = _work(name, load_settings(config))
+    os.execvp(command[0], command)  # noqa: S606 - our own command, and no shell: signals reach Celery itself
 
 
 def migrate(config: ConfigOption = None) -> None:
@@ -153,13 +162,10 @@ def _listeners(settings: Settings) -> tuple[Child, ...]:
 
 
 def _workers(settings: Settings) -> tuple[Child, ...]:
-    train = (Child("train", _worker(TRAIN, "solo", 1)),) if settings.retraining.at else ()
+    names = (*_preparers(settings), Queue.SCORE, Queue.DELIVER, *((TRAIN,) if settings.retraining.at else ()))
     return (
-        *_preparers(settings),
-        Child("score", (*_SHARE_THE_CORES, *_worker(Queue.SCORE, "solo", 1))),
-        Child("deliver", _worker(Queue.DELIVER, "threads", _deliver_threads(settings))),
+        *(Child(str(name), _work(name, settings)) for name in names),
         Child("beat", (*_CELERY, "beat")),
-        *train,
         *_exporter(settings),
     )
 
@@ -168,20 +174,31 @@ def _exporter(settings: Settings) -> tuple[Child, ...]:
     return (Child("metrics", _METRICS),) if settings.metrics.port is not None else ()
 
 
-def _preparers(settings: Settings) -> tuple[Child, ...]:
-    # No pool: on a transport without an event loop, such as the embedded one, the children of Celery's prefork pool
-    # share a lock, and one that a codec kills while it holds the lock leaves the others waiting for ever.
+def _preparers(settings: Settings) -> tuple[str, ...]:
     numbers = range(settings.prepare_processes)
-    names = ["prepare"] if len(numbers) == 1 else [f"prepare-{number}" for number in numbers]
-    return tuple(Child(name, _worker(Queue.PREPARE, "solo", 1, name)) for name in names)
+    return ("prepare",) if len(numbers) == 1 else tuple(f"prepare-{number}" for number in numbers)
+
+
+def _work(name: str, settings: Settings) -> tuple[str, ...]:
+    queue = name.partition("-")[0]
+    if queue == Queue.DELIVER:
+        return _worker(queue, "threads", _deliver_threads(settings), name)
+    if queue == Queue.SCORE:
+        return (*_SHARE_THE_CORES, *_worker(queue, "solo", 1, name))
+    if queue in {Queue.PREPARE, TRAIN}:
+        # No pool: on a transport without an event loop, such as the embedded one, the children of Celery's prefork pool
+        # share a lock, and one that a codec kills while it holds the lock leaves the others waiting for ever.
+        return _worker(queue, "solo", 1, name)
+    known = ", ".join((*Queue, TRAIN))
+    raise ConfigurationError(f"work: no queue {queue}: name one of {known}, or one with a number such as prepare-2")
 
 
 def _deliver_threads(settings: Settings) -> int:
     return max(DELIVER_THREADS, len(settings.effective_destinations) + SPARE_DELIVER_THREADS)
 
 
-def _worker(queue: str, pool: str, concurrency: int, name: str | None = None) -> tuple[str, ...]:
-    options = ("-Q", queue, "-n", f"{name or queue}@%h", "--pool", pool, "--concurrency", str(concurrency))
+def _worker(queue: str, pool: str, concurrency: int, name: str) -> tuple[str, ...]:
+    options = ("-Q", queue, "-n", f"{name}@%h", "--pool", pool, "--concurrency", str(concurrency))
     return (*_CELERY, "worker", *options)
 
 

@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from worker.cli.main import app
 from worker.cli.run import _workers
 from worker.settings import Settings
 
@@ -52,3 +56,23 @@ def test_a_demo_without_a_film_is_no_success(tmp_path: Path, repository: Path) -
     ended = run("demo", "--data", str(tmp_path), cwd=repository)
     assert ended.returncode == USAGE_ERROR
     assert f"{tmp_path}: no DICOM, PNG or JPEG file in it can be read" in ended.stderr
+
+
+def test_a_worker_alone_is_the_one_that_serve_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cxr-triage work` becomes that process, so that units, containers and `serve` cannot come to differ."""
+    started: list[list[str]] = []
+    monkeypatch.setattr("os.execvp", lambda _program, words: started.append(list(words)))
+    monkeypatch.setenv("CXR_DATA_DIR", str(tmp_path))
+    settings = Settings(data_dir=tmp_path, prepare_processes=2)
+    children = [child for child in _workers(settings) if "-Q" in child.command]
+    for child in children:
+        assert CliRunner().invoke(app, ["work", child.name]).exit_code == 0
+    assert started == [list(child.command) for child in children]
+    assert [words[words.index("-n") + 1] for words in started] == [f"{child.name}@%h" for child in children]
+
+
+def test_a_worker_of_no_queue_is_refused(tmp_path: Path, repository: Path) -> None:
+    """The queues there are stand in the answer."""
+    ended = run("work", "scores", cwd=repository)
+    assert ended.returncode == USAGE_ERROR
+    assert "no queue scores: name one of prepare, score, deliver, train" in ended.stderr
