@@ -12,6 +12,12 @@ from worker.settings import Settings
 TIMEOUT_SECONDS = 2
 HEALTH_CHECK_SECONDS = 5
 QUEUE_LENGTH = 1024  # in RabbitMQ, the oldest go first; enough for a nightly task to outlast sweeps that nobody takes
+# RabbitMQ never changes a queue that is there, and a declaration that asks for another one fails.
+OTHER_QUEUE = (
+    "an earlier version made it as another kind of queue: give all hosts of this version a virtual host of their own "
+    "in broker_url, or stop the service everywhere and delete the queue (nothing but wake-ups is in it)"
+)
+BY_ITS_NAME = {"server_hostname": None}  # TLS options of kombu: the certificate must name the host of the URL
 _NAMES = (*Queue, TRAIN)
 _PATIENCE = {"max_retries": 1, "interval_start": 0}  # a sender waits while its object is told of
 
@@ -43,7 +49,7 @@ def _rabbitmq(url: str) -> dict[str, Any]:
     # Quorum queues outlive the loss of a node. Nobody waits for the confirmation of a message: RabbitMQ withholds it
     # while its disk is full, and a lost wake-up is only a late one.
     arguments = {"x-queue-type": "quorum", "x-max-length": QUEUE_LENGTH, "x-overflow": "drop-head"}
-    tls = {"broker_use_ssl": {"server_hostname": None}} if url.startswith("amqps:") else {}  # None: that of the URL
+    tls = {"broker_use_ssl": dict(BY_ITS_NAME)} if url.startswith("amqps:") else {}
     return {
         "broker_connection_timeout": TIMEOUT_SECONDS,
         "broker_transport_options": {"socket_settings": SOCKET_OPTIONS, **_PATIENCE},

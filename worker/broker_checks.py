@@ -1,16 +1,19 @@
-"""Whether the broker can be reached, and whether it is a Redis that forgets or that anybody may talk to."""
+"""Whether the broker can be reached, a Redis that forgets or is open to anybody, or a RabbitMQ with other queues."""
 
 import ipaddress
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from amqp.exceptions import AccessRefused, PreconditionFailed
 from kombu import Connection
+from kombu import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 from redis.exceptions import ResponseError
 
+from worker.broker import BY_ITS_NAME, OTHER_QUEUE, broker_settings, is_rabbitmq
 from worker.finding import DoubtfulError, Finding, NotWellError, attempt
 from worker.settings import Settings
 
@@ -20,14 +23,18 @@ _NOT_TOLD = "not told: the server does not let this user ask"
 
 
 def examine_broker(settings: Settings) -> Iterator[Finding]:
-    """Reach it and, if it is Redis, ask what it does when its memory is full and who may come in."""
+    """Reach it; ask a Redis what it does when its memory is full and who may come in, a RabbitMQ for our queues."""
     if settings.broker_url is None:
         yield Finding("broker", f"embedded, in {settings.broker_dir}")
         return
     url = settings.broker_url.get_secret_value()
     reached = attempt("broker", partial(_reach, url))
     yield reached
-    if reached.problem is None and Connection(url).transport.driver_type == "redis":
+    if reached.problem is not None:
+        return
+    if is_rabbitmq(url):
+        yield attempt("broker's queues", partial(_queues, url, broker_settings(settings)["task_queues"]))
+    elif Connection(url).transport.driver_type == "redis":
         yield attempt("broker's memory", partial(_memory, url))
         yield attempt("broker's door", partial(_door, url))
 
@@ -35,6 +42,22 @@ def examine_broker(settings: Settings) -> Iterator[Finding]:
 def _reach(url: str) -> str:
     with _opened(url) as connection:
         return f"{connection.as_uri()} answers"
+
+
+def _queues(url: str, queues: Sequence[KombuQueue]) -> str:
+    with _opened(url) as connection:
+        for queue in queues:
+            try:
+                queue.bind(connection.channel()).declare()  # as every process does; one that is there stays as it is
+            except PreconditionFailed:
+                where = f"rabbitmqctl delete_queue -p {connection.virtual_host} {queue.name}"
+                raise NotWellError(f"queue {queue.name}: {OTHER_QUEUE}: `{where}`") from None
+            except AccessRefused:
+                raise NotWellError(
+                    f"queue {queue.name}: the user of broker_url may not declare it: grant it configure, write and "
+                    "read on its virtual host (`rabbitmqctl set_permissions`)"
+                ) from None
+    return f"{', '.join(queue.name for queue in queues)}: as they must be"
 
 
 def _memory(url: str) -> str:
@@ -98,13 +121,14 @@ def _is_own(host: str | None) -> bool:
 def _opened(url: str) -> Iterator[Connection]:
     seconds = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
     options = seconds if url.startswith(("redis", "valkey")) else {}
-    with Connection(url, connect_timeout=ANSWER_SECONDS, transport_options=options) as connection:
+    tls = dict(BY_ITS_NAME) if url.startswith("amqps:") else False
+    with Connection(url, connect_timeout=ANSWER_SECONDS, transport_options=options, ssl=tls) as connection:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=2 * ANSWER_SECONDS)
             yield connection
-        except (OperationalError, OSError) as error:
+        except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
             cause = next(iter(str(error).splitlines()), type(error).__name__)
             raise NotWellError(
                 f"{connection.as_uri()} cannot be used: {cause}; check broker_url, and that it runs: until it does, "
-                "nothing but the sweep of a running beat moves work on"
+                "films are taken, and nothing that waits is taken up"
             ) from error

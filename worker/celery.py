@@ -84,7 +84,7 @@ def wake(task: str) -> None:
             _send(task, producer)
     except (OperationalError, OSError) as error:
         WAKES_LOST.inc()
-        _log.warning("wake-up-lost", task=task, error=type(error).__name__)
+        _log.warning("wake-up-lost", task=task, error=type(error.__cause__ or error).__name__)
 
 
 def _send(task: str, producer: Any) -> None:
@@ -94,7 +94,7 @@ def _send(task: str, producer: Any) -> None:
             how = {"producer": producer, "retry": False, "ignore_result": True, "timeout": TIMEOUT_SECONDS}
             app.send_task(task_name(task), queue=queue, **how)
     except (*connection.connection_errors, *connection.channel_errors) as error:
-        raise OperationalError(type(error).__name__) from error
+        raise OperationalError from error
 
 
 def _waiting(producer: Any, queue: str) -> int:
@@ -191,10 +191,10 @@ def _end_heartbeat(**_kwargs: Any) -> None:
 
 
 def broker_answers() -> bool:
-    """Tell whether the broker can be reached from here."""
-    try:
-        with app.connection_for_write() as connection:
+    """Tell whether the broker can be reached from here, and lets us in."""
+    with app.connection_for_write() as connection:
+        try:
             connection.ensure_connection(max_retries=1, timeout=TIMEOUT_SECONDS)
-    except (OperationalError, OSError):
-        return False
+        except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors):
+            return False
     return True

@@ -2,7 +2,10 @@
 
 from typing import Any, ClassVar
 
+from amqp.exceptions import PreconditionFailed
 from celery.worker.consumer import Consumer
+
+from worker.broker import OTHER_QUEUE
 
 _UNUSED = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
 
@@ -22,6 +25,19 @@ class QuietConsumer(Consumer):  # type: ignore[misc]  # celery has no types
 
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, worker_options={**(worker_options or {}), **_UNUSED}, **kwargs)
+
+    def start(self) -> None:
+        """Take messages until told to stop.
+
+        Raises:
+            SystemExit: if RabbitMQ has another kind of queue under one of our names: one line, and status 1.
+        """
+        try:
+            super().start()
+        except PreconditionFailed as error:
+            if error.method_name != "Queue.declare":
+                raise
+            raise SystemExit(f"cxr-triage: {error}: {OTHER_QUEUE}") from error
 
     def call_soon_ack(self, p: Any, logger: Any, _errors: Any, *args: Any, **kwargs: Any) -> Any:
         """Acknowledge or reject a message; an error of the connection ends the loop, and Celery connects anew.

@@ -33,7 +33,7 @@ def forget_months(service: Service, before: datetime) -> int:
     _attempt(service, partial(_make, now=now))
     gone = sum(_attempt(service, partial(drop_month, month=month, now=now)) for month in months)
     with service.database.read() as session:
-        if has_strays(session):
+        if has_strays(session, now):
             _log.warning("prepared-images-without-a-month", advice="let `cxr-triage purge` run at least once a month")
     return gone
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 LONGEST_IDLE_SECONDS = 10.0
+CLOCK_GRAIN_SECONDS = 2.0  # by which a file system may round times up
 CHANCES = 12  # wake-ups per lease: on many hosts each worker gets one of them all the same
 
 _own: list[Path] = []  # of this process, which has one life
@@ -69,9 +70,14 @@ def keep_awake(wake: Callable[[str], None], queues: Sequence[str], lease_seconds
 
 
 def ages(folder: Path, role: str) -> dict[str, float]:
-    """Return how long ago each process of a role on this host has done something, seconds, by its name."""
+    """Return how long ago each process of a role on this host has done something, seconds, by its name.
+
+    The monotonic clock begins anew with the host: what lies ahead of it is of a process that ended with the last start,
+    and no sign of life.
+    """
     files = sorted(folder.glob(f"{role}.*@{socket.gethostname()}"))
-    return {path.name.removeprefix(f"{role}."): _age(path) for path in files}
+    found = {path.name.removeprefix(f"{role}."): _age(path) for path in files}
+    return {node: age for node, age in found.items() if age >= -CLOCK_GRAIN_SECONDS}
 
 
 def _age(path: Path) -> float:

@@ -12,9 +12,9 @@ from dicom_io.identification import carries_pixels
 from dicom_io.rejection import RejectionNote, is_key_object_selection, read_rejection_note
 from dicom_io.scp import ReceivedObject
 from worker.domain import Urgency
-from worker.metrics.counting import Senders
+from worker.metrics.counting import Senders, count_received
 from worker.queues import Queue
-from worker.repository.intake import IncomingImage, Receipt, record_image, record_other_object
+from worker.repository.intake import IncomingImage, Receipt, is_synthetic, record_image, record_other_object
 from worker.repository.rejections import record_rejection
 from worker.service import Service
 
@@ -46,7 +46,7 @@ class Intake:
                 receipt = self._take(received)
             except SQLAlchemyError as error:
                 raise OutOfResourcesError(f"database: {type(error).__name__}; the sender may try again") from error
-            self._senders.received(received.calling_ae_title, receipt, self.service.now())
+            count_received(receipt)
             _log.info(
                 "object-received",
                 sop_instance_uid=reference.sop_instance_uid,
@@ -58,10 +58,14 @@ class Intake:
         reference = received.identification.reference
         if received.identification.made_here or not carries_pixels(reference.sop_class_uid):
             self._record(received)
+            self._senders.seen(received.calling_ae_title, self.service.now())
             return None
         self.service.spool.store(received.content_sha256, (received.file_head, received.data_set))
         with self.service.database.begin() as session:
             receipt = record_image(session, self._incoming(received))
+            synthetic = is_synthetic(session, reference.study_instance_uid)
+        if not synthetic:  # a doctor that asks as the PACS must not hide that the PACS is silent
+            self._senders.seen(received.calling_ae_title, self.service.now())
         if receipt is not Receipt.DUPLICATE:
             self.service.wake(Queue.PREPARE)
         return receipt

@@ -8,7 +8,9 @@ works on itself. How migrations are to be written so that both ranges are wide: 
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, String, inspect, text
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worker.db import Database
@@ -41,10 +43,23 @@ def require_level(database: Database) -> None:
     """Refuse to work on a schema outside the range.
 
     Raises:
-        ConfigurationError: if the database is older than this version can work on, or too new for it.
+        ConfigurationError: if the database is older than this version can work on, or too new for it, or does not let
+            its role read even that.
     """
-    with database.read() as session:
-        require_standing(read_standing(session.connection()))
+    try:
+        with database.read() as session:
+            standing = read_standing(session.connection())
+    except ProgrammingError as error:
+        if isinstance(error.orig, InsufficientPrivilege):
+            raise ConfigurationError(forbidden(error.orig)) from error
+        raise
+    require_standing(standing)
+
+
+def forbidden(refusal: InsufficientPrivilege) -> str:
+    """Say in one line what PostgreSQL does not let the role of `database_url` do."""
+    cause = str(refusal).splitlines()[0]
+    return f"database: {cause}: the role of database_url must own the tables, or be granted all rights on them"
 
 
 def require_standing(standing: Standing | None) -> None:

@@ -13,6 +13,7 @@ from tests.chaos.data_host import DataHost, data_host
 from tests.chaos.outages import Pacs
 from tests.chaos.parts import Part
 from tests.chaos.service import AE_TITLE, ChaosService
+from tests.conftest import REPOSITORY
 from tests.servers.hosts import Host, Network, network
 from tests.servers.processes import running
 from tests.servers.programs import require_program
@@ -109,7 +110,9 @@ class TwoHosts(ChaosService):
     def _config_of(self, name: str) -> Path:
         return self.folder / f"{name}.toml"
 
-    def _make_parts(self) -> list[Part]:
+    def make_parts(self, tree: Path = REPOSITORY) -> list[Part]:
+        """The parts, not started, each on its host."""
+        assert tree == REPOSITORY
         settings = self._in_process()
         return [self._part(child.name, child.command) for child in (*_listeners(settings), *_workers(settings))]
 

@@ -16,6 +16,9 @@ from tests.servers.ports import LOOPBACK, free_port, wait_until
 from tests.servers.postgres import cluster
 from tests.servers.redis import serving
 from worker.cli.main import app
+from worker.db import Database
+from worker.schema import migrate
+from worker.settings import Settings
 
 SECRET = "hush/Geheim@7%"  # noqa: S105  # pragma: allowlist secret
 QUOTED = quote(SECRET, safe="")
@@ -44,6 +47,15 @@ def guarded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     with serving(tmp_path_factory.mktemp("redis"), port, "--requirepass", "another"):
         yield f"{LOOPBACK}:{port}"
+
+
+@pytest.fixture
+def migrated(tmp_path: Path) -> Path:
+    """A data_dir with a database, which a worker looks at before it calls the broker."""
+    database = Database(Settings(data_dir=tmp_path).effective_database_url)
+    migrate(database)
+    database.dispose()
+    return tmp_path
 
 
 def answer(command: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> str:
@@ -99,9 +111,9 @@ def test_a_listener_that_is_not_let_in_does_not_say_with_what(guarded_database: 
 
 
 @pytest.mark.parametrize("name", ["worker", "beat"])
-def test_a_wrong_password_of_the_broker_is_not_said(name: str, guarded_broker: str, tmp_path: Path) -> None:
+def test_a_wrong_password_of_the_broker_is_not_said(name: str, guarded_broker: str, migrated: Path) -> None:
     """Workers and beat keep trying, and say so at the level of most words without the password."""
-    with process(name, tmp_path, broker_url=f"redis://:{QUOTED}@{guarded_broker}/0") as said:
+    with process(name, migrated, broker_url=f"redis://:{QUOTED}@{guarded_broker}/0") as said:
         wait_until(lambda: "invalid username-password" in said().lower(), "the cause", seconds=SECONDS)
         assert_hushed(said())
 
@@ -124,8 +136,8 @@ def test_a_wrong_url_is_told_without_its_password(url: str, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("url", [f"nonsense://:{QUOTED}@host/0", f"redis://:{QUOTED}@host:no-port/0", f":{QUOTED}@"])
-def test_a_wrong_url_of_the_broker_is_told_without_its_password(url: str, tmp_path: Path) -> None:
+def test_a_wrong_url_of_the_broker_is_told_without_its_password(url: str, migrated: Path) -> None:
     """A worker that cannot connect says why."""
-    with process("worker", tmp_path, broker_url=url) as said:
+    with process("worker", migrated, broker_url=url) as said:
         wait_until(lambda: "Error" in said() or "Cannot connect" in said(), "the cause", seconds=SECONDS)
         assert_hushed(said())

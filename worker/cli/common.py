@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from psycopg.errors import InsufficientPrivilege
 from pydantic import BaseModel
 from rich.console import Console
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from dicom_io.errors import DicomIoError
 from worker.db import Database
 from worker.errors import TriageError
-from worker.level import require_level
+from worker.level import forbidden, require_level
 from worker.private_files import keep_files_private
 from worker.repository.audit import record_command
 from worker.service import utc_now
@@ -43,6 +44,10 @@ def one_line_errors() -> Iterator[None]:
         message = str(error)
     except OperationalError as error:
         message = f"database: {_cause(error)}: check database_url, or data_dir if none is set, and that it is migrated"
+    except ProgrammingError as error:
+        if not isinstance(error.orig, InsufficientPrivilege):
+            raise
+        message = forbidden(error.orig)
     except OSError as error:  # a disk that fills, a folder that vanishes
         message = f"{error.filename or 'output'}: {error.strerror}"
     else:

@@ -25,6 +25,11 @@ def counting() -> Observer:
     )
 
 
+def count_received(receipt: str | None) -> None:
+    """Count an object that is safe here; without a `receipt` it is one without pixels."""
+    RECEIVED.labels(receipt or OTHER).inc()
+
+
 class Senders:
     """Who was seen last and when, under a bounded number of names.
 
@@ -36,9 +41,8 @@ class Senders:
         self._named = {title.strip() for title in allowed}  # PS3.5 6.2: AE, no padding
         self._open = not self._named
 
-    def received(self, calling_ae_title: str, receipt: str | None, now: datetime) -> None:
-        """Count an object that is safe here; without a `receipt` it is one without pixels."""
-        RECEIVED.labels(receipt or OTHER).inc()
+    def seen(self, calling_ae_title: str, now: datetime) -> None:
+        """Note when an object of this caller was last taken."""
         SENDER_SEEN.labels(self._name(calling_ae_title.strip())).set(now.timestamp())
 
     def _name(self, title: str) -> str:

@@ -95,8 +95,8 @@ RECEIVED = _counter(
 )
 SENDER_SEEN = _gauge(
     "sender_last_received_timestamp_seconds",
-    "When an object of this calling AE title was last taken; `other` for titles outside `listener.allowed_callers`, "
-    "or beyond the first 50 where that is empty.",
+    "When an object of this calling AE title was last taken, the doctor's films apart; `other` for titles outside "
+    "`listener.allowed_callers`, or beyond the first 50 where that is empty.",
     "ae_title",
     latest=True,
 )

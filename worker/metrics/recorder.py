@@ -82,8 +82,9 @@ class Recorder:
             self._fault = None
 
     def _write(self) -> None:
-        if self._file is None:
-            self._file = self._take_file()
+        if self._file is None or not self._holds(self._file):
+            self.close()
+            self._file, self._written = self._take_file(), ""
         samples = dict(self._before)
         add(samples, counted_here())
         text, now = encode(samples), time.monotonic()
@@ -94,6 +95,15 @@ class Recorder:
         else:
             return
         self._written, self._written_at = text, now
+
+    def _holds(self, file: Path) -> bool:
+        """Whether others see the lock: once its file, or the folder, was deleted, the next process takes the name."""
+        if self._lock is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._lock), file.with_suffix(".lock").stat())
+        except FileNotFoundError:
+            return False
 
     def _take_file(self) -> Path:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -108,7 +118,7 @@ class Recorder:
             except OSError:
                 os.close(lock)
                 raise
-            self._before, self._lock = _kept(file), lock
+            self._before, self._lock = self._before if file == self._file else _kept(file), lock
             return file
         raise FileExistsError(None, f"{MOST_PROCESSES} processes hold a file of the role {self.role} already")
 

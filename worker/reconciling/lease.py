@@ -7,6 +7,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self, TypeVar
 
+from worker import heartbeat
 from worker.errors import RunsAlreadyError
 from worker.repository.reconciliation import give_lease_back, take_lease
 from worker.service import Service
@@ -41,6 +42,7 @@ class Lease:
             now = self.service.now()
             if not take_lease(session, self.pacs, self._holder, now=now, length=self.length):
                 raise RunsAlreadyError(f"reconciliation: another one with {self.pacs} runs now: wait for its end")
+        heartbeat.beat()  # a PACS that takes long for a study must not have its worker killed by a health check
 
     @property
     def renewal_seconds(self) -> float:

@@ -21,6 +21,10 @@ _DEFAULT = "prepared_images_default"  # of the months without a table
 _NAME = re.compile(r"prepared_images_(before_)?(\d{4})_(\d{2})")
 _MAKING = 0x6379  # any number that nobody else uses in this database
 _PARTS = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'prepared_images'::regclass ORDER BY 1"
+_GRANTS = (
+    "SELECT privilege_type, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END FROM pg_class, "
+    "aclexplode(relacl) WHERE pg_class.oid = 'prepared_images'::regclass AND grantee <> relowner"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +80,9 @@ def make_months(session: Session, now: datetime) -> list[str]:
         return []
     take_alone(session)
     there = parts(session)
-    names, first = {part.name for part in there}, max(part.end for part in there if not part.is_month)
+    names, before = {part.name for part in there}, [part.end for part in there if not part.is_month]
     wanted = [_month(now, later) for later in range(MONTHS_AHEAD + 1)]
-    missing = [start for start in wanted if start >= first and _name(start) not in names]
+    missing = [start for start in wanted if _name(start) not in names and all(start >= end for end in before)]
     return [_make(session, start) for start in missing if not _has_strays(session, start)]
 
 
@@ -91,9 +95,9 @@ def take_alone(session: Session) -> None:
     session.execute(select(func.pg_advisory_xact_lock(_MAKING, 0)))
 
 
-def has_strays(session: Session) -> bool:
-    """Tell whether something was prepared in a month that nobody had made a table for."""
-    return _is_partitioned(session) and bool(session.scalar(select(exists().select_from(_named(_DEFAULT)))))
+def has_strays(session: Session, now: datetime) -> bool:
+    """Tell whether something was prepared in this month before anybody had made a table for it."""
+    return _is_partitioned(session) and _has_strays(session, _month(now, 0))
 
 
 def _is_partitioned(session: Session) -> bool:
@@ -132,4 +136,6 @@ def _make(session: Session, start: datetime) -> str:
     session.execute(text(f"CREATE TABLE {name} (LIKE prepared_images, PRIMARY KEY ({key}))"))
     bounds = f"FROM ('{start.isoformat()}') TO ('{_month(start, 1).isoformat()}')"
     session.execute(text(f"ALTER TABLE prepared_images ATTACH PARTITION {name} FOR VALUES {bounds}"))
+    for privilege, grantee in session.execute(text(_GRANTS)).all():  # who owns no tables deletes row by row, in each
+        session.execute(text(f"GRANT {privilege} ON {name} TO {grantee}"))
     return name

@@ -5,6 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from prometheus_client import Gauge
 from pydicom import Dataset, uid
 from pynetdicom.dsutils import encode
 from sqlalchemy import select, text
@@ -22,6 +23,7 @@ from tests.studies import MINUTE, NOW
 from worker.db import Database
 from worker.domain import Urgency
 from worker.intake import Intake
+from worker.metrics import counting
 from worker.queues import Queue
 from worker.schema import migrate
 from worker.service import Service
@@ -267,3 +269,20 @@ def test_a_database_that_stays_locked_is_out_of_resources(
             Intake(service(on=database)).receive(received())
     assert rows(database) == [0, 0, 0]
     database.dispose()
+
+
+@pytest.mark.parametrize(("synthetic", "seen"), [(True, {}), (False, {"PACS1": NOW.timestamp()})])
+def test_the_doctor_s_films_do_not_hide_a_silent_sender(
+    synthetic: bool, seen: dict[str, float], service: BuildService, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A doctor that asks every few minutes as the PACS would else keep the alert from ever firing."""
+    gauge = Gauge("seen", "When.", ["ae_title"], registry=None)
+    monkeypatch.setattr(counting, "SENDER_SEEN", gauge)
+    film = received()
+    with database.begin() as session:
+        uid = film.identification.reference.study_instance_uid
+        times = dict.fromkeys(("received_at", "last_received_at", "due_at"), NOW)
+        session.add(Study(study_instance_uid=uid, synthetic=synthetic, **times))
+    Intake(service()).receive(film)
+    told = {sample.labels["ae_title"]: sample.value for metric in gauge.collect() for sample in metric.samples}
+    assert told == seen

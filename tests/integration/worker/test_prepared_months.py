@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 from alembic import command
-from sqlalchemy import inspect, select, text
+from sqlalchemy import Connection, inspect, select, text
 from structlog.testing import capture_logs
 
 from tests.integration.worker.conftest import Clock, opened
@@ -16,6 +16,7 @@ from tests.studies import INPUT_SPEC, POLICY, incoming, prepare, put_in_service,
 from worker.db import Database
 from worker.domain import ImageState
 from worker.forgetting import forget_months
+from worker.level import require_level
 from worker.repository.prepared_months import make_months
 from worker.repository.prepared_retention import delete_prepared, old_prepared
 from worker.repository.scoring import claim_frames
@@ -57,6 +58,13 @@ def names(database: Database) -> set[str]:
     """Every part of the prepared images."""
     with database.engine.connect() as connection:
         return {name for name in inspect(connection).get_table_names() if name.startswith("prepared_images_")}
+
+
+def go_to(connection: Connection, level: str) -> None:
+    """Bring the schema to a level below or above."""
+    config = _config()
+    config.attributes["connection"] = connection
+    (command.upgrade if level == "head" else command.downgrade)(config, level)
 
 
 def a_film(database: Database, film: str, at: datetime) -> None:
@@ -135,15 +143,27 @@ def test_nothing_leaves_a_month_before_the_month_is_old(far: Service) -> None:
 
 
 def test_a_month_that_nobody_made_is_caught_and_warned_of(months: Database, clock: Clock) -> None:
-    """It stays where it is; the months after it get their tables."""
+    """It stays where it is; the months after it get their tables, and with the first of them the warning ends."""
     clock.time = FAR
     a_film(months, "2.25.11", FAR)
-    with capture_logs() as logs:
-        forget_months(served(months, clock), FAR - 400 * DAY)
+    for warned in (True, False):
+        with capture_logs() as logs:
+            forget_months(served(months, clock), FAR - 400 * DAY)
+        assert ("prepared-images-without-a-month" in {entry["event"] for entry in logs}) == warned
+        clock.advance(days=1)
     assert tables(months) == {"prepared_images_default": 1}
     assert {f"prepared_images_2040_{month}" for month in ("02", "03", "04")} < names(months)
     assert "prepared_images_2040_01" not in names(months)
-    assert "prepared-images-without-a-month" in {entry["event"] for entry in logs}
+
+
+def test_months_are_made_when_the_table_of_old_was_dropped(months: Database, clock: Clock) -> None:
+    """Once it is empty somebody may tidy it away; every purge would end there."""
+    (old,) = (name for name in names(months) if "before" in name)
+    with months.engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {old}"))
+    clock.time = FAR
+    assert forget_months(served(months, clock), FAR - 400 * DAY) == 0
+    assert "prepared_images_2040_01" in names(months)
 
 
 def test_two_hosts_make_the_same_months_at_once(months: Database) -> None:
@@ -165,17 +185,20 @@ def test_two_hosts_make_the_same_months_at_once(months: Database) -> None:
 def test_a_user_that_owns_no_tables_prepares_finds_and_forgets(
     months: Database, postgres_url: str, clock: Clock
 ) -> None:
-    """It cannot make or drop months: the log says so, nothing fails, and old films go row by row."""
-    with months.begin() as session:
-        make_months(session, FAR)
-    champion = put_in_service(months)
-    clock.time = FAR + 500 * DAY
+    """It may do what it might before the upgrade; it cannot make or drop months, and old films go row by row."""
     with months.engine.begin() as connection:
+        go_to(connection, "0005")
         connection.execute(text("DROP ROLE IF EXISTS lowly"))
         connection.execute(text("CREATE ROLE lowly LOGIN"))
         connection.execute(text("GRANT ALL ON ALL TABLES IN SCHEMA public TO lowly"))
         connection.execute(text("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO lowly"))
+        go_to(connection, "head")
+    with months.begin() as session:
+        make_months(session, FAR)
+    champion = put_in_service(months)
+    clock.time = FAR + 500 * DAY
     with opened(re.sub("//[^@]*@", "//lowly@", postgres_url)) as lowly, capture_logs() as logs:
+        require_level(lowly)
         a_film(lowly, "2.25.11", FAR)
         a_film(lowly, "2.25.12", clock())
         score_everything(lowly, champion, at=clock())
@@ -209,10 +232,8 @@ def test_what_was_prepared_before_the_upgrade_stays_and_the_old_release_goes_on(
     """Rows are neither moved nor lost on the way up and down; a content comes once, also from the statement of old."""
     a_film(database, "2.25.11", FAR)
     with database.engine.begin() as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0006")
-        command.upgrade(config, "head")
+        go_to(connection, "0006")
+        go_to(connection, "head")
     with database.begin() as session:
         row = session.scalars(select(PreparedImage)).one()
         values = {"content": row.content_sha256, "spec": row.input_spec_sha256, "pixels": row.pixels}

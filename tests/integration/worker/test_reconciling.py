@@ -1,5 +1,6 @@
 """Reconciliation by hand: what a real PACS has and never came here is fetched into a real listener."""
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.integration.worker.conftest import Clock
 from tests.servers.dcmqrscp import StartQueryRetrieveScp
 from tests.servers.orthanc import StartOrthanc
 from tests.servers.ports import LOOPBACK
+from worker import heartbeat
 from worker.db import Database
 from worker.domain import ImageState
 from worker.errors import RunsAlreadyError
@@ -224,6 +226,17 @@ def test_two_do_not_run_at_once(listening: Listening, archived: ApplicationEntit
     dead.renew()
     clock.advance(hours=-24)
     reconciler.reconcile([DAY], by="ada@host")
+
+
+@ONE_DATABASE
+def test_a_pacs_that_takes_long_makes_no_worker_look_dead(listening: Listening, tmp_path: Path) -> None:
+    """A study that is fetched for longer than a lease is no reason for a health check to kill the worker."""
+    heartbeat.begin(tmp_path, ["prepare"], f"prepare@{socket.gethostname()}")
+    try:
+        Lease(listening.service, "PACS").renew()
+        assert heartbeat.ages(tmp_path, "prepare")
+    finally:
+        heartbeat.end()
 
 
 @ONE_DATABASE

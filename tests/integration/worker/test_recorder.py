@@ -1,6 +1,7 @@
 """Files that processes count into: restarts, deaths, and disks that take nothing."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -179,3 +180,31 @@ def test_metrics_that_this_version_does_not_have_are_left_out(tmp_path: Path) ->
     (tmp_path / "score-0.json").write_text(rows + buckets)
     (tmp_path / "README.json").write_text("{}")
     assert read_union(tmp_path).samples == {_FAULTS: 3.0}
+
+
+@pytest.mark.parametrize("names", ["*", "*.lock"], ids=["everything", "locks"])
+def test_a_folder_that_is_emptied_under_a_process_is_filled_again(names: str, tmp_path: Path) -> None:
+    """The next process gets a file of its own: two that write one in turn would let counts jump to and fro."""
+    folder = tmp_path / "metrics"
+    first, second = Recorder(folder, "score"), Recorder(folder, "score")
+    first.write()
+    counted = read_union(folder).samples[_FAULTS]
+    for file in folder.glob(names):
+        file.unlink()
+    first.write()
+    assert read_union(folder).samples[_FAULTS] == counted
+    second.write()
+    assert _files(folder) == ["score-0.json", "score-1.json"]
+    first.close()
+    second.close()
+
+
+def test_a_folder_that_is_deleted_under_a_process_is_made_again(tmp_path: Path) -> None:
+    """And no restart is needed for its counts to be seen."""
+    folder = tmp_path / "metrics"
+    recorder = Recorder(folder, "score")
+    recorder.write()
+    shutil.rmtree(folder)
+    recorder.write()
+    assert _files(folder) == ["score-0.json"]
+    recorder.close()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -94,6 +95,17 @@ def test_a_worker_that_ends_in_good_order_leaves_nothing_behind(site: Settings) 
         process.wait(20)
         assert list(site.effective_health_dir.iterdir()) == []
         assert "no prepare process has come up" in str(examined(Role.PREPARE, site).problem)
+
+
+def test_a_file_of_before_the_host_was_started_is_no_sign_of_life(site: Settings) -> None:
+    """The monotonic clock began anew: a worker that did not come up after a power cut must not count as well."""
+    site.effective_health_dir.mkdir()
+    file = site.effective_health_dir / f"prepare.prepare-0@{os.uname().nodename}"
+    file.touch()
+    for ahead, well in ((86400.0, False), (0.0, True)):
+        at = time.monotonic() + ahead
+        os.utime(file, (at, at))
+        assert (examined(Role.PREPARE, site).problem is None) is well
 
 
 def test_no_worker_is_blamed_for_a_broker_that_is_away(site: Settings) -> None:

@@ -103,3 +103,24 @@ def test_serve_migrates_an_sqlite_file_by_itself(tmp_path: Path) -> None:
     database = Database(settings.effective_database_url)
     require_level(database)
     database.dispose()
+
+
+def test_a_role_without_rights_is_told_in_one_line(postgres_url: str, tmp_path: Path) -> None:
+    """What is forbidden and what to do, from the look that every process takes first, and from the migration."""
+    database = Database(postgres_url)
+    migrate(database)
+    with database.begin() as session:
+        session.execute(text("DROP ROLE IF EXISTS rightless"))
+        session.execute(text("CREATE ROLE rightless LOGIN"))
+    database.dispose()
+    url = postgres_url.replace("postgres@", "rightless@")
+    rightless = Database(url)
+    with pytest.raises(ConfigurationError, match="permission denied for table alembic_version: the role of database_u"):
+        require_level(rightless)
+    rightless.dispose()
+    environment = {**os.environ, "CXR_DATA_DIR": str(tmp_path), "CXR_DATABASE_URL": url}
+    words = [sys.executable, "-m", *MIGRATE]
+    ended = subprocess.run(words, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("cxr-triage: database: permission denied for table alembic_version")

@@ -11,6 +11,7 @@ _CLEAR = 'cxr_triage_frames_scored_total{flagged="false"}'
 _LATENCY = 'cxr_triage_delivery_latency_seconds_bucket{stage="early",priority="HIGH",kind="hl7",le='
 _SEEN = 'cxr_triage_sender_last_received_timestamp_seconds{ae_title="DX1",instance="a"}'
 _IN_SERVICE = 'cxr_triage_model_in_service_info{name="m",version="1",sha256="aa",instance="a"}'
+_SCORERS = 'cxr_triage_processes{role="score",instance="b"}'
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,21 @@ CASES = (
     _one("CxrTriageTaskFaults", 'cxr_triage_task_faults_total{instance="a"}', "0x10 1x20", "4x30"),
     Case(
         "CxrTriageModelNotLoaded",
-        {_IN_SERVICE: "1x30", 'cxr_triage_model_info{sha256="bb",process="score-0",instance="b"}': "1x30"},
-        {_IN_SERVICE: "1x30", 'cxr_triage_model_info{sha256="aa",process="score-0",instance="b"}': "1x30"},
+        {_IN_SERVICE: "1x30", _SCORERS: "1x30"},
+        {_IN_SERVICE: "1x30"},  # of a cluster, one exporter for what SQL tells
+    ),
+    Case(
+        "CxrTriageModelNotLoaded",
+        {
+            _IN_SERVICE: "1x30",
+            _SCORERS: "1x30",
+            'cxr_triage_model_info{sha256="bb",process="score-0",instance="b"}': "1x30",
+        },
+        {
+            _IN_SERVICE: "1x30",
+            _SCORERS: "1x30",
+            'cxr_triage_model_info{sha256="aa",process="score-0",instance="b"}': "1x30",
+        },
     ),
     Case(
         "CxrTriageFlagRateUnusual",

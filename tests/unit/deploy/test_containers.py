@@ -172,3 +172,20 @@ def _waiting(services: dict[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
     for name, service in services.items():
         for other, how in service.get("depends_on", {}).items():
             yield name, (other, how["condition"])
+
+
+def test_the_doctor_of_the_first_lines_is_let_in_and_finds_the_site_s_models(
+    repository: Path, ours: dict[str, Any]
+) -> None:
+    """It calls as somebody whom the example of settings allows, where the files of the model in service lie."""
+    text = (repository / "deploy/compose.yaml").read_text()
+    ((where, words),) = re.findall(r"exec (\S+) cxr-triage (doctor.*)", text)
+    allowed = loads((repository / "deploy/worker.toml.example").read_text()).listener.allowed_callers
+    assert words.split() == ["doctor", "--as", allowed[0]]
+    assert "models:/var/lib/cxr-triage/models" in ours[where]["volumes"]
+
+
+def test_every_process_that_counts_does_so_where_the_exporter_looks(ours: dict[str, Any]) -> None:
+    """Beat, too: an alert tells when it has gone."""
+    counting = {name for name, service in ours.items() if "metrics:/var/lib/cxr-triage/metrics" in service["volumes"]}
+    assert counting == set(ours) - {"migrate"}

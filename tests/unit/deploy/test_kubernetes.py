@@ -99,7 +99,9 @@ def test_what_is_mounted_and_selected_exists(objects: list[dict[str, Any]]) -> N
 def test_only_listener_and_prepare_see_the_spool_and_only_score_has_a_gpu(objects: list[dict[str, Any]]) -> None:
     """A GPU host needs no films; the spool can be written from many nodes."""
     spool = {role for role, pod in pods(objects).items() if "cxr-triage-spool" in set(strings(pod["volumes"]))}
-    assert spool == {"listener", "prepare"}
+    assert spool == {"listener", "prepare", "metrics"}
+    volumes = {volume["name"]: volume for volume in pods(objects)["metrics"]["volumes"]}
+    assert volumes["spool"]["persistentVolumeClaim"]["readOnly"] is True  # how much room is left is all it looks at
     limits = {role: pod["containers"][0]["resources"]["limits"] for role, pod in pods(objects).items()}
     assert {role for role, limit in limits.items() if "nvidia.com/gpu" in limit} == {"score"}
 

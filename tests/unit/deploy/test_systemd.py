@@ -150,6 +150,14 @@ def test_a_unit_waits_for_what_its_processes_may_still_do(folder: Path) -> None:
 
 def test_no_unit_hides_the_gpu(folder: Path) -> None:
     """What scores sees devices: no setting stands in its unit that closes them, by its name or as a side effect."""
-    for unit in ("cxr-triage", "cxr-triage-worker@"):
+    for unit in ("cxr-triage", "cxr-triage-worker@", UNIT):
         text = (folder / f"{unit}.service").read_text()
         assert not re.search(r"^(PrivateDevices|ProtectClock|DeviceAllow|MemoryDenyWriteExecute)=", text, re.MULTILINE)
+
+
+def test_every_unit_has_the_same_settings(folder: Path) -> None:
+    """The file and the environment, which has the database's password: training asks it for the model in service."""
+    for unit in (*UNITS, UNIT):
+        lines = (folder / f"{unit}.service").read_text().splitlines()
+        assert "Environment=CXR_CONFIG=/etc/cxr-triage/worker.toml" in lines, unit
+        assert "EnvironmentFile=-/etc/cxr-triage/worker.env" in lines, unit

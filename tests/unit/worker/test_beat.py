@@ -7,8 +7,11 @@ import pytest
 from celery import Celery
 from celery.beat import Scheduler
 from celery.schedules import crontab, schedule
+from structlog.testing import capture_logs
 
+from tests.servers.ports import free_port
 from worker.beat import SteadyScheduler
+from worker.metrics.definitions import WAKES_LOST
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 
@@ -88,3 +91,23 @@ def test_a_daily_task_is_still_sent_at_its_time(clock: Clock) -> None:
     clock.now += HOUR + timedelta(minutes=30)
     run(scheduler, clock, 5)
     assert sent.count("daily") == 1
+
+
+def test_a_broker_that_is_away_is_one_line_for_each_sweep(clock: Clock, capfd: pytest.CaptureFixture[str]) -> None:
+    """No stack trace, and it is counted; the sweep comes again."""
+    app = Celery("test", broker=f"redis://127.0.0.1:{free_port()}/0", set_as_current=False)
+    app.conf.broker_transport_options = {"max_retries": 1, "interval_start": 0}
+    app.conf.beat_schedule = {"sweep": {"task": "sweep", "schedule": schedule(SECOND, nowfun=clock, app=app)}}
+
+    class Connected(SteadyScheduler):
+        producer = None  # as it was at the start; one that has none waits for the broker
+
+    scheduler = Connected(app)
+    before = WAKES_LOST._value.get()
+    with capture_logs() as lines:
+        run(scheduler, clock, 3)
+    assert {(line["event"], line["task"], line["error"]) for line in lines} == {
+        ("wake-up-lost", "sweep", "OperationalError")
+    }
+    assert WAKES_LOST._value.get() - before == len(lines) >= 2
+    assert "Traceback" not in capfd.readouterr().err

@@ -25,7 +25,12 @@ def test_beat_asks_only_where_a_pacs_is_set() -> None:
 def test_a_worker_of_the_prepare_queue_knows_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker without the task would throw every wake-up away; the other queues' workers need not know it."""
     imported: list[str] = []
-    monkeypatch.setattr(celery, "import_module", imported.append)
+
+    def note(name: str) -> SimpleNamespace:
+        imported.append(name)
+        return SimpleNamespace(look_around=lambda *_: None)
+
+    monkeypatch.setattr(celery, "import_module", note)
     for queue in Queue:
         consumer = SimpleNamespace(
             app=SimpleNamespace(amqp=SimpleNamespace(queues=SimpleNamespace(consume_from=[queue.value])))

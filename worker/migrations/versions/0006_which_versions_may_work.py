@@ -17,6 +17,8 @@ def upgrade() -> None:
         sa.Column("version", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("oldest_level"),
     )
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("GRANT SELECT ON schema_support TO PUBLIC")  # a service whose user owns no tables asks for it, too
 
 
 def downgrade() -> None:

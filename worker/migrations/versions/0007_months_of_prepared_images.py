@@ -39,13 +39,13 @@ def upgrade() -> None:
 def _partition() -> None:
     op.execute("LOCK TABLE prepared_images IN ACCESS EXCLUSIVE MODE")
     newest = "greatest(now(), (SELECT max(created_at) FROM prepared_images)) AT TIME ZONE 'UTC'"
-    months = op.get_bind().execute(
+    rows = op.get_bind().execute(
         sa.text(
             f"SELECT to_char(date_trunc('month', {newest}) + n * interval '1 month', 'YYYY-MM') "
             f"FROM generate_series(1, {MONTHS_AHEAD + 1}) n"
         )
     )
-    ends = list(months.scalars())
+    ends = list(rows.scalars())
     first = f"prepared_images_before_{ends[0].replace('-', '_')}"
     op.execute(f"ALTER TABLE prepared_images RENAME TO {first}")
     op.execute(f"ALTER INDEX prepared_images_pkey RENAME TO {first}_pkey")
@@ -53,12 +53,24 @@ def _partition() -> None:
     op.execute(f"CREATE TABLE prepared_images (LIKE {first}) PARTITION BY RANGE (created_at)")
     op.execute("CREATE INDEX ix_prepared_images_created ON prepared_images (created_at)")
     _attach(first, "MINVALUE", _quoted(ends[0]))
-    for start, end in zip(ends, ends[1:]):
-        month = f"prepared_images_{start.replace('-', '_')}"
+    months = [f"prepared_images_{start.replace('-', '_')}" for start in ends[:-1]]
+    for month, start, end in zip(months, ends, ends[1:]):
         op.execute(f"CREATE TABLE {month} (LIKE prepared_images, PRIMARY KEY ({KEY}))")
         _attach(month, _quoted(start), _quoted(end))
     op.execute(f"CREATE TABLE prepared_images_default (LIKE prepared_images, PRIMARY KEY ({KEY}))")
     op.execute("ALTER TABLE prepared_images ATTACH PARTITION prepared_images_default DEFAULT")
+    for table in ("prepared_images", "prepared_images_default", *months):
+        _grant_as(first, table)
+
+
+def _grant_as(model: str, table: str) -> None:
+    # A service whose user owns no tables may go on doing what it did.
+    held = (
+        "SELECT privilege_type, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END FROM pg_class, "
+        f"aclexplode(relacl) WHERE pg_class.oid = '{model}'::regclass AND grantee <> relowner"
+    )
+    for privilege, grantee in op.get_bind().execute(sa.text(held)).all():
+        op.execute(f"GRANT {privilege} ON {table} TO {grantee}")
 
 
 def _quoted(month: str) -> str:
@@ -73,6 +85,7 @@ def downgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute("ALTER TABLE prepared_images RENAME TO prepared_images_months")
         op.execute(f"CREATE TABLE prepared_images (LIKE prepared_images_months, PRIMARY KEY ({KEY}))")
+        _grant_as("prepared_images_months", "prepared_images")
         op.execute("INSERT INTO prepared_images SELECT * FROM prepared_images_months ON CONFLICT DO NOTHING")
         op.execute("DROP TABLE prepared_images_months")
         op.create_index("ix_prepared_images_created", "prepared_images", ["created_at"])
