@@ -57,6 +57,7 @@ bench: $(INSTALLED)  ## measure preparation, screening of a folder, the time to 
 	$(BIN)/python -m tests.benchmarks.bench_latency
 	$(BIN)/python -m tests.benchmarks.bench_intake
 	$(BIN)/python -m tests.benchmarks.bench_rescreen
+	$(BIN)/python -m tests.benchmarks.bench_page
 
 bench-gpu: $(INSTALLED)  ## measure how busy the score stage keeps its device, CUDA or CPU: raw forward, engine, whole stage
 	$(BIN)/python -m tests.benchmarks.bench_gpu $(BENCH_ARGS)

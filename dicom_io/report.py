@@ -80,7 +80,8 @@ class ScreeningReport:
             repeats other attributes is another object.
         complete: the last word on this revision of the study, or told early.
         reason: why the study as a whole was not screened; None if it was.
-        flagged: asks for a high place in the reading order.
+        flagged: asks for a high place in the reading order, for a finding.
+        waiting: asks for it since nobody has read the study for too long; never with `flagged`.
         withdrawn: a reader withdrew the study's flag, and nothing has raised it since.
         model_sha256: 64 hex digits, hash of the model's card.
         created_at: with time zone.
@@ -97,6 +98,7 @@ class ScreeningReport:
     model_version: str
     model_sha256: str
     created_at: datetime
+    waiting: bool = False
     withdrawn: bool = False
     corrections: int = 0
     predecessor_corrections: int = 0
@@ -107,6 +109,8 @@ def describe(report: ScreeningReport) -> str:
     """Return the Series Description, which a worklist can filter on."""
     if report.flagged:
         return "AI TRIAGE: HIGH"
+    if report.waiting:
+        return "AI TRIAGE: HIGH, WAITING TIME"
     if report.withdrawn:
         return "AI TRIAGE: FLAG WITHDRAWN"
     return "AI TRIAGE: SCREENED" if report.reason is None else "AI TRIAGE: UNSCREENED"

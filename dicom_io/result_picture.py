@@ -88,6 +88,9 @@ def _wrapped(text: str) -> list[str]:
 def _study(report: ScreeningReport) -> Iterator[str]:
     if report.flagged:
         yield "Suspected pneumonia. Suggested reading priority: high."
+    if report.waiting:
+        yield "Suggested reading priority: high, since nobody has read the study for too long."
+        yield "This says nothing of any finding."
     if report.withdrawn:
         yield "The AI's flag was withdrawn by a reader; this says nothing about absence."
     yield "Study screened by AI." if report.reason is None else f"Study not screened by AI: {report.reason.value}."

@@ -41,6 +41,8 @@ UNSCREENED = Code("unscreened", PRIVATE_SCHEME, "Not screened by AI")
 REASON = Code("status-reason", PRIVATE_SCHEME, "Reason why not screened")
 PRIORITY = Code("triage-priority", PRIVATE_SCHEME, "Suggested reading priority")
 HIGH = Code("high", PRIVATE_SCHEME, "High")
+PRIORITY_REASON = Code("priority-reason", PRIVATE_SCHEME, "Reason of the suggested priority, if no finding")
+WAITING_TIME = Code("waiting-time", PRIVATE_SCHEME, "Unread for too long; says nothing of a finding")
 STAGE = Code("result-stage", PRIVATE_SCHEME, "Stage of the screening result")
 COMPLETE = Code("complete", PRIVATE_SCHEME, "Every image of the study has been dealt with")
 INTERIM = Code("interim", PRIVATE_SCHEME, "Told before every image has been dealt with")
@@ -175,8 +177,15 @@ def _study_statements(report: ScreeningReport) -> list[tuple[Code, Code]]:
     status = (
         [(STATUS, SCREENED)] if report.reason is None else [(STATUS, UNSCREENED), (REASON, reason_code(report.reason))]
     )
-    flag = [(PRIORITY, HIGH)] if report.flagged else [(FLAG, WITHDRAWN)] if report.withdrawn else []
-    return [*status, *flag, stage]
+    return [*status, *_priority_statements(report), stage]
+
+
+def _priority_statements(report: ScreeningReport) -> list[tuple[Code, Code]]:
+    if report.flagged:
+        return [(PRIORITY, HIGH)]
+    if report.waiting:
+        return [(PRIORITY, HIGH), (PRIORITY_REASON, WAITING_TIME)]
+    return [(FLAG, WITHDRAWN)] if report.withdrawn else []
 
 
 def _study_evaluations(report: ScreeningReport) -> ContainerContentItem:

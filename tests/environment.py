@@ -22,6 +22,8 @@ _EXAMPLES: dict[str, object] = {
     "database_url": "postgresql+psycopg://cxr@db.example.org:5432/cxr_triage",
     "broker_url": "redis://redis.example.org:6379/0",
     "health_dir": "/run/cxr-triage",
+    "escalate_after_minutes": 480,
+    "web.public_url": "https://triage.example.org",
     "rescreen_at": "01:30",
     "retraining.at": "sat 02:30",
     "retraining.data": "/var/lib/cxr-triage/training/new/manifest.csv",

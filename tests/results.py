@@ -85,6 +85,12 @@ def flagged_result(*, complete: bool = True) -> ScreeningResult:
     return ScreeningResult(flag=flag(prediction(flagged=True), complete=complete), headers=(encode_header(film()),))
 
 
+def waiting_result() -> ScreeningResult:
+    """One film, screened, below the threshold, that nobody has read for too long."""
+    raised = {"priority": Priority.HIGH, "priority_reason": PriorityReason.WAITING_TIME}
+    return ScreeningResult(flag=flag(prediction()).model_copy(update=raised), headers=(encode_header(film()),))
+
+
 def screened_result() -> ScreeningResult:
     """One film, screened, below the threshold."""
     return ScreeningResult(flag=flag(prediction()), headers=(encode_header(film()),))

@@ -8,9 +8,13 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from worker.domain import PriorityReason
 from worker.repository.views import WorklistEntry
 
-WORKLIST_COLUMNS = ("priority", "status", "reason", "probability", "images", "waiting", "accession", "study")
+WORKLIST_COLUMNS = (
+    *("priority", "status", "reason", "probability", "images", "waiting"),
+    *("read", "verdict", "accession", "study"),
+)
 
 
 def show(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -26,7 +30,7 @@ def as_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """Return rows as a table; raised studies, whose first cell says HIGH, stand out."""
     table = Table(*columns, box=None)
     for row in rows:
-        table.add_row(*row, style="bold red" if row[0] == "HIGH" else "")
+        table.add_row(*row, style="bold red" if row[0].startswith("HIGH") else "")
     return table
 
 
@@ -39,17 +43,24 @@ def worklist_rows(entries: Sequence[WorklistEntry], now: datetime) -> list[list[
     """Return one row per study; waiting times are up to `now`."""
     return [
         [
-            _text(entry.priority),
+            _priority(entry),
             (entry.status or "") + ("" if entry.complete else " (open)"),
             _text(entry.reason),
             "" if entry.probability is None else f"{entry.probability:.2f}",
             str(entry.images),
             f"{(now - entry.received_at).total_seconds():.0f} s",
+            "" if entry.read_at is None else "read",
+            _text(entry.verdict),
             _text(entry.accession_number),
             entry.study_instance_uid,
         ]
         for entry in entries
     ]
+
+
+def _priority(entry: WorklistEntry) -> str:
+    cause = "" if entry.priority_reason in {None, PriorityReason.FINDING} else f" ({entry.priority_reason})"
+    return _text(entry.priority) + cause
 
 
 def _text(value: object) -> str:

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from worker.domain import PriorityReason
 from worker.errors import WithdrawalError
 from worker.queues import Queue
 from worker.repository.audit import record
 from worker.repository.results import result_destinations
+from worker.repository.verdicts import note_read
 from worker.repository.withdrawals import is_flagged_in_part, study_to_correct, withdraw_flag
 from worker.service import Service
 from worker.stating import Speaker
@@ -62,12 +64,18 @@ class Correction:
                 )
             if study.priority is None:
                 raise WithdrawalError(f"study {study_instance_uid} has no flag, so there is none to withdraw")
+            if study.priority_reason != PriorityReason.FINDING:
+                raise WithdrawalError(
+                    f"study {study_instance_uid} was raised for its waiting time, without a finding: no flag is there "
+                    "to withdraw; who has read it says so by a verdict"
+                )
             if is_flagged_in_part(session, study):
                 raise WithdrawalError(
                     f"study {study_instance_uid}: a flagged image has frames still to be scored; try again soon"
                 )
             images = withdraw_flag(session, study)
             result_uid = self.speaker.state_withdrawal(session, study, now)
+            note_read(session, study, self.by, now)  # it was looked at: its wait must not raise it again
             said = {"result_uid": result_uid, "by": self.by, "reason": reason}
             record(session, "flag-withdrawn", now, study_instance_uid, **said, sop_instance_uids=images)
             destinations = result_destinations(session, result_uid)

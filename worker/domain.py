@@ -32,6 +32,9 @@ class PriorityReason(StrEnum):
     """Why a priority was raised."""
 
     FINDING = "finding"
+    WAITING_TIME = (
+        "waiting-time"  # nobody has read the study for longer than the site allows; says nothing of a finding
+    )
 
 
 class Origin(StrEnum):
@@ -50,6 +53,7 @@ class Stage(StrEnum):
     COMPLETE = "complete"  # quiet, and every image terminal
     WITHDRAWN = "withdrawn"  # a reader said that the flag was wrong
     RESCREENED = "rescreened"  # asked again, another model flags it
+    WAITING = "waiting"  # unread for too long
 
 
 class Urgency(IntEnum):
@@ -73,6 +77,21 @@ class ImageState(StrEnum):
 
 
 WORKING_STATES = (ImageState.RECEIVED, ImageState.PREPARED)
+
+
+class UserRole(StrEnum):
+    """What a user of the page may do."""
+
+    READER = "reader"  # looks, records verdicts, withdraws flags
+    ADMIN = "admin"  # that, and sends again and puts back
+    INTERFACE = "interface"  # a program, such as a RIS's interface engine: looks, and says what was read
+
+
+class VerdictWord(StrEnum):
+    """What a reader says of what the service said of a study."""
+
+    AGREES = "agrees"
+    DISAGREES = "disagrees"
 
 
 class DeliveryState(StrEnum):
@@ -139,9 +158,10 @@ class Prediction(_Frozen):
 class Flag(_Frozen):
     """One screening result as it leaves the service; the JSON flag of every destination.
 
-    `withdrawn` says that a reader withdrew the study's flag, and that nothing has raised it since; it never means
-    normal. `model` is the one that gave the newest score, or the one in service where nothing was scored. The JSON
-    Schema is `worker/delivery/flag.schema.json`.
+    `priority_reason` waiting-time comes without a finding: nobody has read the study for too long. `withdrawn` says
+    that a reader withdrew the study's flag, and that nothing has raised it since; it never means normal. `model` is the
+    one that gave the newest score, or the one in service where nothing was scored. The JSON Schema is
+    `worker/delivery/flag.schema.json`.
     """
 
     schema_: Literal["cxr-triage/flag/1"] = Field(default="cxr-triage/flag/1", alias="schema")

@@ -5,9 +5,14 @@ TriageError
 ├── ModelError               a model artifact that is damaged, incomplete or of another shape
 ├── PromotionError           a model that may not take the place of the one in service
 ├── WithdrawalError          a flag that a reader cannot withdraw
+├── ReadingError             a study that cannot be read or judged as asked
+│   └── UnknownStudyError
+├── ExportError              cases that cannot be exported for training as asked
 ├── RunsAlreadyError         another process does this now, and one at a time may
 ├── RescreenError            a re-screening that cannot be started or stopped as asked
+├── AccountError             a user that cannot be added or changed as asked
 ├── BackupError              a back-up that cannot be taken, or that is not whole
+├── ReportPeriodError        a report of a period that cannot be
 ├── TransientError           the same work may succeed later: the row goes back with a delay
 │   ├── DeviceLostError      only in another process
 │   └── DeliveryRetryError
@@ -37,6 +42,18 @@ class WithdrawalError(TriageError):
     """A flag cannot be withdrawn; the message says why and what to do."""
 
 
+class ReadingError(TriageError):
+    """What a reader says of a study cannot be taken; the message says why and what to do."""
+
+
+class UnknownStudyError(ReadingError):
+    """No such study was received."""
+
+
+class ExportError(TriageError):
+    """Cases cannot be exported for training as asked; the message says why and what to do."""
+
+
 class RunsAlreadyError(TriageError):
     """Another process does the same now, and one at a time may; wait for its end."""
 
@@ -45,8 +62,16 @@ class RescreenError(TriageError):
     """A re-screening cannot be started or stopped as asked; the message says why and what to do."""
 
 
+class AccountError(TriageError):
+    """A user cannot be added or changed as asked; the message says why and what to do."""
+
+
 class BackupError(TriageError):
     """A back-up cannot be taken or restored; the message says why and what to do."""
+
+
+class ReportPeriodError(TriageError):
+    """A report is asked for of a period that cannot be; the message says what to do."""
 
 
 class TransientError(TriageError):

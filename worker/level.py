@@ -17,8 +17,8 @@ from worker.db import Database
 from worker.errors import ConfigurationError
 from worker.table_base import Base
 
-LEVEL = "0007"  # the last of worker/migrations/versions
-OLDEST_LEVEL = "0007"  # the first whose schema has everything that this version's statements name
+LEVEL = "0008"  # the last of worker/migrations/versions
+OLDEST_LEVEL = "0008"  # the first whose schema has everything that this version's statements name
 
 
 class SchemaSupport(Base):

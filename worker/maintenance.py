@@ -1,4 +1,4 @@
-"""The sweep: conclude quiet studies, say what is overdue, give up what was tried too often, wake what stands still."""
+"""The sweep: says what is quiet, overdue or unread for too long, gives up what was tried too often, wakes the rest."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from worker.repository.preparation import fail_exhausted_images
 from worker.repository.rescreening import has_rescreening_to_do
 from worker.repository.results import overdue_studies, quiet_studies
 from worker.repository.scoring import fail_frames
+from worker.repository.waiting import forgotten_studies, signals
 from worker.rescreen_tables import RescreenPreparation
 from worker.service import Service
 from worker.stating import Speaker
@@ -26,6 +27,8 @@ from worker.table_base import Claimable
 from worker.tables import Commitment, Delivery, Image, Score, Study
 
 STUDIES_PER_SWEEP = 200
+SIGNAL_COUNTS = timedelta(hours=24)  # without news of what was read for longer, nobody knows what is unread
+MOST_BEHIND = timedelta(days=7)  # a study that is past the longest wait by more was read without our being told
 ROWS_PER_SWEEP = 500  # of each kind that are given up: a statement can name some ten thousand at most
 
 Attempt = Callable[[Callable[[], bool]], bool]
@@ -53,6 +56,7 @@ class Sweeper:
             self.attempt(partial(self._give_up, what, table, end))
         told = self._state(self._overdue, self.speaker.state_overdue)
         told += self._state(self._quiet, self.speaker.state_conclusion)
+        told += self._state(self._forgotten, self.speaker.state_waiting)
         if told:
             _log.info("swept", results=told)
         self.attempt(self._wake_standing)
@@ -74,6 +78,15 @@ class Sweeper:
 
     def _overdue(self, session: Session, now: datetime) -> Sequence[int]:
         return overdue_studies(session, now=now, limit=STUDIES_PER_SWEEP)
+
+    def _forgotten(self, session: Session, now: datetime) -> Sequence[int]:
+        minutes = self.service.settings.escalate_after_minutes
+        heard = None if minutes is None else signals(session)
+        if minutes is None or heard is None or heard[1] <= now - SIGNAL_COUNTS:
+            return ()
+        until = now - timedelta(minutes=minutes)
+        since = max(heard[0], until - MOST_BEHIND)
+        return forgotten_studies(session, since=since, until=until, limit=STUDIES_PER_SWEEP)
 
     def _state(
         self,

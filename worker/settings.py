@@ -27,6 +27,7 @@ from worker.sections import (
     Seconds,
     StorageCommitmentSettings,
 )
+from worker.web_section import WebSettings
 
 CONFIG_VARIABLE = "CXR_CONFIG"
 
@@ -116,6 +117,16 @@ class Settings(BaseSettings):
     reconciliation: ReconciliationSettings = Field(
         default=ReconciliationSettings(), description="Asking the PACS what never came here."
     )
+    escalate_after_minutes: float | None = Field(
+        default=None,
+        gt=0,
+        le=60 * 24 * 60,
+        description=(
+            "A study that nobody has read after this time is raised, reason waiting-time; empty: never. Only for sites "
+            "whose RIS, or whose readers, say what was read: while they have said nothing for a day, nothing is raised."
+        ),
+    )
+    web: WebSettings = Field(default=WebSettings(), description="The worklist page.")
     destinations: tuple[Destination, ...] | None = Field(
         default=None, description="Where results go; by default the folder `flags` under data_dir."
     )

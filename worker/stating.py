@@ -25,6 +25,8 @@ from worker.repository.results import (
 from worker.tables import Study
 from worker.triage import Verdict, judge, name_other_models
 
+_OF_ANY_TIME = (Stage.WITHDRAWN, Stage.RESCREENED, Stage.WAITING)  # before and after the study was concluded
+
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
@@ -44,12 +46,12 @@ class Speaker:
     shadow: bool
 
     def state_finding(self, session: Session, study_id: int, now: datetime) -> bool:
-        """Tell of a flagged image at once, unless the study is raised already; returns whether it was told."""
+        """Tell of a flagged image at once, unless one has raised the study already; returns whether it was told."""
         study = lock_study(session, study_id)
-        if study.priority is not None:
+        if study.priority_reason == PriorityReason.FINDING:
             return False
         verdict = _judge(session, study, overdue=False)
-        if verdict.priority is None:
+        if verdict.priority_reason is not PriorityReason.FINDING:
             return False
         return self._state(session, study, verdict, Stage.EARLY, now)
 
@@ -73,11 +75,20 @@ class Speaker:
         return self._state(session, study, verdict, Stage.COMPLETE, now)
 
     def state_rescreening(self, session: Session, study: Study, now: datetime) -> bool:
-        """Tell that a locked study is flagged by another model than judged it, unless it is raised already."""
+        """Tell that a locked study is flagged by another model than judged it, unless it was flagged already."""
         verdict = _judge(session, study, overdue=False)
-        if study.priority is not None or verdict.priority is None:
+        if study.priority_reason == PriorityReason.FINDING or verdict.priority_reason is not PriorityReason.FINDING:
             return False
         return self._state(session, study, verdict, Stage.RESCREENED, now)
+
+    def state_waiting(self, session: Session, study_id: int, now: datetime) -> bool:
+        """Raise a study that nobody has read for too long; it says nothing of a finding."""
+        study = lock_study(session, study_id)
+        if study.priority is not None or study.read_at is not None:  # between the search and the lock
+            return False
+        overdue = study.due_at <= now and _judge(session, study, overdue=False).reason is Reason.PENDING
+        verdict = judge(image_outcomes(session, study.id), raised=PriorityReason.WAITING_TIME, overdue=overdue)
+        return self._state(session, study, verdict, Stage.WAITING, now)
 
     def state_withdrawal(self, session: Session, study: Study, now: datetime) -> str:
         """Say that a reader has withdrawn the flag of a locked study; returns the UID of the result."""
@@ -104,8 +115,7 @@ class Speaker:
             result_uid=f"2.25.{uuid.uuid4().int}",  # PS3.5 B.2
             supersedes=last_result_uid(session, study.id),
             revision=study.revision,
-            complete=stage is Stage.COMPLETE
-            or (stage in (Stage.WITHDRAWN, Stage.RESCREENED) and study.concluded_revision == study.revision),
+            complete=stage is Stage.COMPLETE or (stage in _OF_ANY_TIME and study.concluded_revision == study.revision),
             origin=self._origin(stage),
             study_instance_uid=study.study_instance_uid,
             accession_number=study.accession_number,

@@ -26,6 +26,9 @@ IN_SERVICE = "model-in-service"  # the kind of event that tells of a change of t
 # archive's size.
 _REAL, _REAL_SQLITE = text("NOT synthetic"), text("synthetic = 0")  # as each has it in its statements
 _OPEN = text("concluded_revision < revision")
+_UNREAD = text("read_at IS NULL")
+_READ = text("read_at IS NOT NULL")
+_REOPENED = text("reopened_at IS NOT NULL")
 _TO_PREPARE = text("state = 'received'")
 _TO_SCORE = text("scored_at IS NULL")
 _TO_DELIVER = text("state = 'pending'")
@@ -43,7 +46,8 @@ _MOST_URGENT = text("urgency DESC")
 class Study(Base):
     """A study, and what was last said of it. `revision` rises with every change of its set of objects.
 
-    `corrections` counts the changes of its patient's or its own attributes by later objects.
+    `corrections` counts the changes of its patient's or its own attributes by later objects. A person has read it since
+    `read_at`, as a RIS told us or a verdict shows; an image that came after that, at `reopened_at`, nobody has read.
     """
 
     __tablename__ = "studies"
@@ -62,8 +66,13 @@ class Study(Base):
     received_at: Mapped[datetime]
     last_received_at: Mapped[datetime]
     due_at: Mapped[datetime]
+    read_at: Mapped[datetime | None]
+    reopened_at: Mapped[datetime | None]
 
     __table_args__ = (
+        Index("ix_studies_unread", "received_at", sqlite_where=_UNREAD, postgresql_where=_UNREAD),
+        Index("ix_studies_read", "read_at", sqlite_where=_READ, postgresql_where=_READ),
+        Index("ix_studies_reopened", "reopened_at", sqlite_where=_REOPENED, postgresql_where=_REOPENED),
         Index("ix_studies_open", "last_received_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
         Index("ix_studies_received", "received_at"),
         Index("ix_studies_last_received", "last_received_at", sqlite_where=_REAL_SQLITE, postgresql_where=_REAL),

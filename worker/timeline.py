@@ -69,6 +69,7 @@ def _result(detail: Detail) -> str:
     said = _STAGES.get(detail["stage"], detail["stage"])
     reason = f", {detail['reason']}" if detail.get("reason") else ""
     priority = f", priority {detail['priority']}" if detail.get("priority") else ""
+    priority += " for its waiting time, without a finding" if detail.get("priority_reason") == "waiting-time" else ""
     return f"said: {detail['status']}{reason}{priority} ({said}, result {detail['result_uid']})"
 
 
@@ -140,6 +141,11 @@ def _rescreened(detail: Detail) -> str:
     return f"re-screening {detail['rescreen_id']} by {detail['model']}: {said}, {numbers}"
 
 
+def _verdict(detail: Detail) -> str:
+    said = "a flag" if detail["flagged"] else f"{detail['status'] or 'nothing'} without a flag"
+    return f"reader {detail['by']} {detail['verdict']} with {said} (verdict {detail['verdict_id']})"
+
+
 def _reconciled(detail: Detail) -> str:
     counts = "".join(f", {detail[name]} {said}" for name, said in _COUNTS.items() if detail.get(name))
     return f"{detail['pacs']} was asked what it has: {detail['images']} images{counts}{_because(detail, 'reason')}"
@@ -151,6 +157,7 @@ _STAGES = {
     "complete": "conclusion",
     "withdrawn": "withdrawal",
     "rescreened": "re-screening",
+    "waiting": "unread for too long",
 }
 _COUNTS = {"here": "here before", "fetched": "fetched now", "missing": "still missing"}
 
@@ -187,6 +194,9 @@ _SENTENCES: dict[str, Callable[[Detail], str]] = {
     "images-rejected": _rejected,
     "rejection-note": _note,
     "study-corrected": _corrected,
+    "study-read": lambda detail: f"read, says {detail['by']}",
+    "study-unread": lambda detail: f"unread again: a new image came after it was read ({detail['sop_instance_uid']})",
+    "reader-verdict": _verdict,
     "commitment-requested": _commitment("{} asked for storage commitment"),
     "commitment-checked": _commitment("storage commitment for {} decided"),
     "commitment-reported": _commitment("storage commitment report acknowledged by {}"),
@@ -198,4 +208,10 @@ _SENTENCES: dict[str, Callable[[Detail], str]] = {
     "purged": _purged,
     "reconciled": _reconciled,
     "command": _command,
+    "user-added": lambda detail: f"user {detail['user']} added by {detail['by']}, role {detail['role']}",
+    "user-password": lambda detail: f"user {detail['user']}: password changed by {detail['by']}",
+    "user-disabled": lambda detail: f"user {detail['user']} kept out by {detail['by']}",
+    "user-enabled": lambda detail: f"user {detail['user']} let in again by {detail['by']}",
+    "signed-in": lambda detail: f"user {detail['user']} signed in",
+    "sign-in-refused": lambda detail: f"{detail['failures']} wrong passwords for {detail['user'] or 'nobody we know'}",
 }

@@ -81,7 +81,7 @@ def judge(
 
     Args:
         outcomes: its images; those that a newer object replaced are left out of what is said.
-        raised: why its priority was raised before, if it was; it stays raised.
+        raised: why its priority was raised before, if it was; it stays raised, and a finding outranks its waiting time.
         overdue: whether the time to screen it is over.
         withdrawn: whether a reader withdraws its flag now; the images that raised it are marked.
     """
@@ -97,7 +97,7 @@ def judge(
         priority_reason=cause,
         finding=FINDING if cause is PriorityReason.FINDING else None,
         withdrawn=withdrawn,
-        warnings=tuple(dict.fromkeys(_warnings(current, raised=cause is not None, withdrawn=withdrawn))),
+        warnings=tuple(dict.fromkeys(_warnings(current, flagged=cause is PriorityReason.FINDING, withdrawn=withdrawn))),
         predictions=tuple(prediction for outcome in told for prediction in outcome.predictions),
         in_scope=bool(_in_scope(told)),
     )
@@ -118,7 +118,7 @@ def _in_scope(outcomes: Sequence[ImageOutcome]) -> list[ImageOutcome]:
     return [outcome for outcome in outcomes if outcome.state != ImageState.OUT_OF_SCOPE]
 
 
-def _warnings(outcomes: Sequence[ImageOutcome], *, raised: bool, withdrawn: bool) -> Iterator[str]:
+def _warnings(outcomes: Sequence[ImageOutcome], *, flagged: bool, withdrawn: bool) -> Iterator[str]:
     if withdrawn:
         yield WITHDRAWN
     rejected = [outcome for outcome in outcomes if outcome.rejection is not None]
@@ -126,7 +126,7 @@ def _warnings(outcomes: Sequence[ImageOutcome], *, raised: bool, withdrawn: bool
     if rejected:
         titles = sorted({o.rejection.meaning for o in rejected if o.rejection is not None})
         yield f"images left out: {len(rejected)} ({', '.join(titles)})"
-    if raised and not any(o.flagged for o in told) and any(o.flagged for o in rejected):
+    if flagged and not any(o.flagged for o in told) and any(o.flagged for o in rejected):
         yield RAISED_BY_REJECTED
     for outcome in told:
         yield from outcome.warnings

@@ -23,6 +23,7 @@ from worker.schema import migrate
 from worker.sections import ListenerSettings
 from worker.service import utc_now
 from worker.settings import CONFIG_VARIABLE, Settings
+from worker.web_section import WebSettings
 
 START_SECONDS = 120.0
 AE_TITLE = "CXRTRIAGE"
@@ -140,6 +141,7 @@ class ChaosService:
             database_url=None if url is None else SecretStr(url),
             prepare_processes=self.settings.get("prepare_processes", 1),
             listener=ListenerSettings(port=self.port),
+            web=WebSettings(enabled=False),
         )
 
     def _prepare_database(self) -> None:

@@ -49,7 +49,7 @@ class RunningService:
         self._config.write_text("\n".join([*lines, "[listener]", f"port = {self.port}", self.toml]))
         with self.log.open("ab") as log:
             command = (str(CXR_TRIAGE), "serve", "--config", str(self._config))
-            environment = {**os.environ, **self.environment}
+            environment = {**os.environ, "CXR_WEB__ENABLED": "false", **self.environment}
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
         wait_until(self._answers, f"the listener answering, see {self.log}", seconds=START_SECONDS)
 

@@ -9,6 +9,7 @@ from worker.cli import (
     deliveries,
     demo,
     examine,
+    export_training,
     look,
     metrics,
     models,
@@ -18,8 +19,11 @@ from worker.cli import (
     rescreen,
     run,
     screen,
+    shadow,
     simulate,
     spool,
+    users,
+    web,
 )
 
 app = typer.Typer(
@@ -34,6 +38,7 @@ for command in (
     run.work,
     run.migrate,
     metrics.metrics,
+    web.web,
     screen.screen,
     look.worklist,
     look.study,
@@ -49,11 +54,14 @@ for command in (
     examine.doctor,
     reconcile.reconcile,
     rescreen.rescreen,
+    shadow.shadow,
+    export_training.export_training,
     simulate.simulate,
     demo.demo,
 ):
     app.command()(command)
 app.add_typer(models.app, name="models")
+app.add_typer(users.app, name="users")
 
 
 def main() -> None:

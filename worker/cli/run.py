@@ -7,8 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Annotated
 
+import structlog
 import typer
 
 from worker.certificates import require_certificates
@@ -25,6 +27,7 @@ from worker.supervisor import Child, Supervisor
 
 DELIVER_THREADS = 8
 SPARE_DELIVER_THREADS = 2  # if every destination keeps one waiting: for the sweep, and for what comes back
+_log = structlog.get_logger()
 _NUMBER = "--number"
 _WorkerArgument = Annotated[str, typer.Argument(metavar="QUEUE", help="Queue, with a number where several run here.")]
 _NumberOption = Annotated[int | None, typer.Option(_NUMBER, hidden=True)]  # how one of several listeners is started
@@ -167,11 +170,21 @@ def _workers(settings: Settings) -> tuple[Child, ...]:
         *(Child(str(name), _work(name, settings)) for name in names),
         Child("beat", (*_CELERY, "beat")),
         *_exporter(settings),
+        *_page(settings),
     )
 
 
 def _exporter(settings: Settings) -> tuple[Child, ...]:
     return (Child("metrics", _METRICS),) if settings.metrics.port is not None else ()
+
+
+def _page(settings: Settings) -> tuple[Child, ...]:
+    if not settings.web.enabled:
+        return ()
+    if find_spec("uvicorn") is None:
+        _log.warning("page-not-installed", advice="install cxr-triage[web], or set web.enabled = false")
+        return ()
+    return (Child("web", _PAGE),)
 
 
 def _preparers(settings: Settings) -> tuple[str, ...]:
@@ -206,4 +219,5 @@ def _worker(queue: str, pool: str, concurrency: int, name: str) -> tuple[str, ..
 _SHARE_THE_CORES = ("env", "OMP_WAIT_POLICY=PASSIVE")
 _LISTEN = (sys.executable, "-m", "worker.cli", "listen")
 _METRICS = (sys.executable, "-m", "worker.cli", "metrics")
+_PAGE = (sys.executable, "-m", "worker.cli", "web")
 _CELERY = (sys.executable, "-m", "celery", "-A", "worker", "--quiet")

@@ -13,7 +13,10 @@ def _option(name: str, text: str, **limits: Any) -> Any:
 
 STUDIES, READERS, STAGES, RUN = "Studies", "Readers and flags", "Processes", "Simulation"
 
-StudiesPerDay = Annotated[float, _option("--studies-per-day", "Chest studies of a day.", rich_help_panel=STUDIES)]
+MOST_STUDIES = 10_000_000  # a day; more are simulated for minutes
+StudiesPerDay = Annotated[
+    float, _option("--studies-per-day", "Chest studies of a day.", rich_help_panel=STUDIES, max=MOST_STUDIES)
+]
 ImagesPerStudy = Annotated[int, _option("--images-per-study", "Films of each.", min=1, rich_help_panel=STUDIES)]
 ImageMb = Annotated[float, _option("--image-mb", "Megabytes of a film as it is sent.", rich_help_panel=STUDIES)]
 BusyFactor = Annotated[

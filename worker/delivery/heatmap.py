@@ -2,11 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isqrt
-from typing import TypeVar
 
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 from pydicom import Dataset
 
@@ -18,11 +15,8 @@ from dicom_io.report import MANUFACTURER
 from worker.delivery.heatmap_picture import DISCLAIMER, draw_heatmap, film_shape
 from worker.delivery.reporting import screening_report
 from worker.domain import FrameEvidence, ScreeningResult
+from worker.films import DamagedFilmError, unpack_activation_map, unpack_stored_film
 from worker.model.overlay import FULL_EVIDENCE, evidence_levels, evidence_palette
-
-_LARGEST_FILM = 1024 * 1024  # bytes: see `worker.model.input_spec.InputSpec.size`
-
-_Value = TypeVar("_Value", np.uint8, np.float16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +50,12 @@ def _frame(
     if header is None or evidence.activation_map is None or evidence.pixels is None:
         return ()
     try:
-        film, activation_map = _film(evidence.pixels), _map(evidence.activation_map)
+        film, activation_map = unpack_stored_film(evidence.pixels), unpack_activation_map(evidence.activation_map)
         shape = film_shape(*film_size(header))
-    except (zstandard.ZstdError, ValueError, MissingAttributeError):
+    except (DamagedFilmError, ValueError, MissingAttributeError):
         return ()
     heatmap = _draw(result, evidence, number, film, activation_map, shape)
     return build_heatmap(screening_report(result), heatmap, header, result.newest_header)
-
-
-def _map(encoded: bytes) -> NDArray[np.float16]:
-    values = np.frombuffer(encoded, "<f2").astype(np.float16)
-    if np.isnan(values).any():
-        raise ValueError("not a number")
-    return _square(values)
-
-
-def _film(pixels: bytes) -> NDArray[np.uint8]:
-    if zstandard.frame_content_size(pixels) > _LARGEST_FILM:  # which would be allocated before anything is read
-        raise ValueError("too large")
-    raw = zstandard.ZstdDecompressor().decompress(pixels, max_output_size=_LARGEST_FILM)
-    return _square(np.frombuffer(raw, np.uint8))
-
-
-def _square(values: NDArray[_Value]) -> NDArray[_Value]:
-    side = isqrt(values.size)
-    if side == 0:
-        raise ValueError("empty")
-    return values.reshape(side, side)
 
 
 def _draw(

@@ -10,7 +10,7 @@ from dicom_io.reasons import Reason
 from dicom_io.report import ReportForm, ScreenedImage, ScreeningReport
 from dicom_io.result_picture import build_picture
 from dicom_io.sr import build_sr
-from worker.domain import Prediction, ScreeningResult, ScreeningStatus
+from worker.domain import Prediction, PriorityReason, ScreeningResult, ScreeningStatus
 from worker.errors import DeliveryRefusedError
 
 
@@ -51,7 +51,8 @@ def screening_report(result: ScreeningResult) -> ScreeningReport:
         predecessor_result_uid=result.predecessor_result_uid,
         complete=flag.complete,
         reason=_reason(flag.status, flag.reason),
-        flagged=flag.priority is not None,
+        flagged=flag.priority_reason is PriorityReason.FINDING,
+        waiting=flag.priority_reason is PriorityReason.WAITING_TIME,
         warnings=flag.warnings,
         images=[_image(image, image.sop_instance_uid) for image in flag.images if image.sop_instance_uid is not None],
         model_name=flag.model.name,

@@ -25,7 +25,8 @@ def wants(
 
     Returns:
         A folder and a webhook get every result. A PACS or RIS gets those of in-scope studies, and of those that it was
-        told of before: a flagged one as soon as it is known, every one when complete, and the withdrawal of a flag.
+        told of before: one with a priority as soon as it is known, whatever its reason, every one when complete, and
+        the withdrawal of a flag.
         `only`, `callers` and `complete_only` of the destination change that; who was told of a study by a caller keeps
         hearing of it. Nobody gets a result of shadow screening, except who was told of a flag that is withdrawn.
     """

@@ -27,6 +27,8 @@ data_dir = "{folder}/data"
 study_quiet_seconds = 2
 [listener]
 port = {listener_port}
+[web]
+enabled = false
 [[destinations]]
 name = "flags"
 kind = "folder"

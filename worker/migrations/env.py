@@ -6,10 +6,11 @@ from alembic import context
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import Script
 
-import worker.destination_tables  # these four declare every table
+import worker.destination_tables  # these five declare every table
 import worker.level
 import worker.rescreen_tables
 import worker.tables
+import worker.web_tables
 from worker.table_base import Base
 
 connection = context.config.attributes["connection"]

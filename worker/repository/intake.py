@@ -66,6 +66,7 @@ def record_image(session: Session, incoming: IncomingImage) -> Receipt:
         study.revision += 1
         study.last_received_at = incoming.received_at
         study.accession_number = study.accession_number or incoming.accession_number
+        _reopen(session, study, incoming)
     else:
         _keep_again(session, study.id, incoming)
     _record_receipt(session, incoming, receipt)
@@ -156,6 +157,15 @@ def _revive_unjudged(session: Session, study: Study, incoming: IncomingImage) ->
         session.execute(delete(Score).where(Score.image_id == image_id))
         follow_newest_header(session, study, before, incoming.received_at)
     return image_id
+
+
+def _reopen(session: Session, study: Study, incoming: IncomingImage) -> None:
+    """Take a study for unread again: nobody has seen this image."""
+    if study.read_at is None:
+        return
+    study.read_at, study.reopened_at = None, incoming.received_at
+    said = {"sop_instance_uid": incoming.reference.sop_instance_uid}
+    record(session, "study-unread", incoming.received_at, incoming.reference.study_instance_uid, **said)
 
 
 def _keep_again(session: Session, study_id: int, incoming: IncomingImage) -> None:

@@ -174,7 +174,14 @@ def bury_exhausted_deliveries(session: Session, delivery_ids: Sequence[int], now
         record(session, "delivery-dead", now, row.study_instance_uid, **detail)
 
 
-def retry_dead_deliveries(session: Session, now: datetime, *, by: str, destination: str | None = None) -> int:
+def retry_dead_deliveries(
+    session: Session,
+    now: datetime,
+    *,
+    by: str,
+    destination: str | None = None,
+    study_instance_uid: str | None = None,
+) -> int:
     """Put dead letters back into the outbox with fresh attempts, in the audit trail of their studies.
 
     One that was overtaken stays dead: the destination has a later result of the study, and what came after that one
@@ -185,12 +192,14 @@ def retry_dead_deliveries(session: Session, now: datetime, *, by: str, destinati
         now: present time.
         by: who asked for it.
         destination: its dead letters only; None for all.
+        study_instance_uid: of this study only; None for all.
 
     Returns:
         How many.
     """
     of_destination = () if destination is None else (Delivery.destination == destination,)
-    which = (Delivery.state == DeliveryState.DEAD, ~is_overtaken(), *of_destination)
+    of_study = () if study_instance_uid is None else (Delivery.result_id.in_(_results_of(study_instance_uid)),)
+    which = (Delivery.state == DeliveryState.DEAD, ~is_overtaken(), *of_destination, *of_study)
     afresh = {"attempts": 0, "commitment_failures": 0, "not_before": None, "lease_until": None}
     values = {"state": DeliveryState.PENDING, **afresh}
     named = session.execute(_named().where(*which).order_by(Delivery.id)).all()
@@ -200,6 +209,10 @@ def retry_dead_deliveries(session: Session, now: datetime, *, by: str, destinati
             detail = {"destination": row.destination, "result_uid": row.result_uid, "by": by}
             record(session, "delivery-put-back", now, row.study_instance_uid, **detail)
     return len(put_back)
+
+
+def _results_of(study_instance_uid: str) -> Select[int]:
+    return select(Result.id).join(Study).where(Study.study_instance_uid == study_instance_uid)
 
 
 def leave_overtaken(session: Session, work: DeliveryWork, now: datetime, *, every_result: bool) -> None:

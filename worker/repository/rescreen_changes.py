@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, case, exists, func, select
 from sqlalchemy.orm import Session
 
-from worker.domain import ImageState, Origin
+from worker.domain import ImageState, Origin, PriorityReason
 from worker.model.judgement import STRANGE_FLAGGED_IMAGE
 from worker.repository.audit import record
 from worker.repository.rescreen_frames import is_judged
@@ -102,4 +102,4 @@ def _is_newly_flagged(model_version_id: int) -> ColumnElement[bool]:
         ~Image.withdrawn,
         is_judged(),
     )
-    return Study.priority.is_(None) & flagged
+    return Study.priority_reason.is_distinct_from(PriorityReason.FINDING) & flagged

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from dicom_io.reasons import Reason
 from dicom_io.rejection import Rejection
 from worker.db import BINARY
-from worker.domain import ImageState
+from worker.domain import ImageState, PriorityReason
 from worker.model.judgement import FrameJudgement
 from worker.repository.claims import ClaimPolicy
 from worker.repository.prepared_pixels import complete, pixels_of_score
@@ -39,7 +39,7 @@ class Film:
     """A frame to score.
 
     Attributes:
-        raised: whether its study has a priority.
+        raised: whether its study has a priority for a finding.
         previous: of the model that judged it: model version id, logit, probability, flagged.
         pixels: zstd-compressed; None if none of the model's input are there.
         purged: whether the received file is gone.
@@ -97,7 +97,10 @@ def load_films(
 ) -> list[Film]:
     """Load up to `limit` frames of a chunk that its run has not answered yet, after (or before) one of this key."""
     columns: tuple[Any, ...] = (Score.id, Score.image_id, Score.frame, Image.study_id, Score.content_sha256)
-    facts: tuple[Any, ...] = (Image.purged_at.is_not(None), Study.priority.is_not(None))
+    facts: tuple[Any, ...] = (
+        Image.purged_at.is_not(None),
+        Study.priority_reason.is_not_distinct_from(PriorityReason.FINDING),
+    )
     previous: tuple[Any, ...] = (Score.model_version_id, Score.logit, Score.probability, Score.flagged)
     of_chunk = Study.id.between(work.first_study_id, work.last_study_id)
     image_id, frame = after

@@ -144,7 +144,7 @@ def add_result(
         session.add(_new_delivery(result_id, destination, flag))
     _update_study(study, flag)
     detail = {"result_uid": flag.result_uid, "stage": stage, "status": flag.status, "reason": flag.reason}
-    record(session, "result", flag.created_at, study.study_instance_uid, **detail, priority=flag.priority)
+    record(session, "result", flag.created_at, study.study_instance_uid, **detail, **_priority(flag))
     if not study.synthetic:
         after_commit(session, RESULTS.labels(stage, flag.status, flag.reason or "", flag.priority or "").inc)
     return True
@@ -199,6 +199,10 @@ def _new_delivery(result_id: int, destination: str, flag: Flag) -> Delivery:
         urgency=Urgency.HIGH if flag.priority or flag.withdrawn else Urgency.MEDIUM,
         created_at=flag.created_at,
     )
+
+
+def _priority(flag: Flag) -> dict[str, str | None]:
+    return {"priority": flag.priority, "priority_reason": flag.priority_reason}
 
 
 def _update_study(study: Study, flag: Flag) -> None:

@@ -15,6 +15,8 @@ from worker.repository.counting import count_studies
 from worker.repository.model_versions import champion, in_service_since
 from worker.repository.rescreen_difference import rescreened_frames
 from worker.repository.rescreen_views import RescreenedFrame
+from worker.repository.verdicts import VerdictView, summary, verdicts
+from worker.repository.waiting import signals
 from worker.table_base import Claimable
 from worker.tables import Commitment, Delivery, Event, Image, ModelVersion, Result, Score, Study
 from worker.timeline import sentence
@@ -25,7 +27,11 @@ class _View(BaseModel):
 
 
 class WorklistEntry(_View):
-    """A study on the worklist; `status` is null while nothing has been said of it, `complete` is of this revision."""
+    """A study on the worklist; `status` is null while nothing has been said of it, `complete` is of this revision.
+
+    `read_at` is null while an image of it is unread. `verdict` is what its readers say together: `agrees`, `disagrees`
+    or `disagreement`; null if none has said anything.
+    """
 
     study_instance_uid: str
     accession_number: str | None
@@ -34,10 +40,13 @@ class WorklistEntry(_View):
     status: str | None
     reason: str | None
     priority: str | None
+    priority_reason: str | None
     probability: float | None
     images: int
     corrections: int
     received_at: datetime
+    read_at: datetime | None
+    verdict: str | None
 
 
 class ImageView(_View):
@@ -98,6 +107,7 @@ class StudyHistory(_View):
     images: list[ImageView]
     results: list[dict[str, Any]]
     deliveries: list[DeliveryView]
+    verdicts: list[VerdictView]
     rescreenings: list[RescreenedFrame]
     events: list[EventView]
 
@@ -108,6 +118,7 @@ class ServiceStatus(_View):
     The oldest times are those of the work that has waited longest; null if none waits. `scored_by_another` names the
     model of the newest score if that is another one than is in service and was: then a score host cannot load it.
     `kept_bytes` is null if no size is known. `studies` is an estimate where there are very many (`count_studies`).
+    `last_read_at` is when we were last told that a study was read.
     """
 
     studies: int
@@ -123,18 +134,19 @@ class ServiceStatus(_View):
     model_since: datetime | None
     scored_by_another: dict[str, str] | None
     last_received_at: datetime | None
+    last_read_at: datetime | None
 
 
 def worklist(session: Session, *, limit: int) -> list[WorklistEntry]:
     """Return the `limit` studies that came last, raised ones first, then the longest waiting."""
-    latest = _entries().where(~Study.synthetic).order_by(Study.received_at.desc(), Study.id.desc()).limit(limit)
+    latest = worklist_lines().where(~Study.synthetic).order_by(Study.received_at.desc(), Study.id.desc()).limit(limit)
     entries = [WorklistEntry.model_validate(row) for row in session.execute(latest)]
     return sorted(entries, key=lambda entry: (entry.priority is None, entry.received_at))
 
 
 def study_history(session: Session, study_instance_uid: str) -> StudyHistory | None:
     """Return the whole history of a study; None if it is unknown."""
-    row = session.execute(_entries().where(Study.study_instance_uid == study_instance_uid)).one_or_none()
+    row = session.execute(worklist_lines().where(Study.study_instance_uid == study_instance_uid)).one_or_none()
     if row is None:
         return None
     study_id = select(Study.id).where(Study.study_instance_uid == study_instance_uid).scalar_subquery()
@@ -145,6 +157,7 @@ def study_history(session: Session, study_instance_uid: str) -> StudyHistory | N
         images=images,
         results=flags,
         deliveries=deliveries(session, Result.study_id == study_id),
+        verdicts=verdicts(session, study_instance_uid),
         rescreenings=rescreened_frames(session, study_instance_uid),
         events=_events(session, study_instance_uid, images, flags),
     )
@@ -169,6 +182,7 @@ def undelivered(session: Session, *conditions: ColumnElement[bool]) -> list[Deli
 def service_status(session: Session) -> ServiceStatus:
     """Return how the service stands."""
     in_service = champion(session)
+    heard = signals(session)
     since = None if in_service is None else in_service_since(session).get(in_service.reference.sha256)
     steps: dict[str, tuple[type[Claimable], Any]] = {
         "prepare": (Image, Image.received_at),
@@ -190,15 +204,17 @@ def service_status(session: Session) -> ServiceStatus:
         **_kept(session),
         model=None if in_service is None else in_service.reference.model_dump(),
         model_since=since,
-        scored_by_another=_scored_by_another(session, since),
+        scored_by_another=scored_by_another(session, since),
         last_received_at=session.scalar(select(func.max(Study.last_received_at)).where(~Study.synthetic)),
+        last_read_at=None if heard is None else heard[1],
     )
 
 
 _DELIVERY_COLUMNS = tuple(name for name in DeliveryView.model_fields if name != "result_uid")
 
 
-def _entries() -> Select[Any]:
+def worklist_lines() -> Select[Any]:
+    """Return the statement of the worklist's lines, without condition or order."""
     current = (Image.study_id == Study.id) & (Image.state != ImageState.SUPERSEDED)
     probability = select(func.max(Score.probability)).join(Image, Image.id == Score.image_id).where(current)
     return select(
@@ -209,14 +225,17 @@ def _entries() -> Select[Any]:
         Study.status,
         Study.reason,
         Study.priority,
+        Study.priority_reason,
         probability.scalar_subquery().label("probability"),
         select(func.count(Image.id)).where(current).scalar_subquery().label("images"),
         Study.corrections,
         Study.received_at,
+        Study.read_at,
+        summary().label("verdict"),
     )
 
 
-def _scored_by_another(session: Session, since: datetime | None) -> dict[str, str] | None:
+def scored_by_another(session: Session, since: datetime | None) -> dict[str, str] | None:
     """Return the model of the newest score, if it is not the one in service although it scored after the change."""
     newest = (
         select(ModelVersion.name, ModelVersion.version, ModelVersion.sha256, ModelVersion.champion, Score.scored_at)

@@ -1,19 +1,13 @@
-"""The difference as a page: one HTML file that needs nothing else.
-
-Written by hand and not with a template engine, which hosts that do not train do not have. Every text goes through
-`escape`.
-"""
+"""The difference as a page: one HTML file that needs nothing else. Every text goes through `escape`."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from html import escape
-from pathlib import Path
 
+from worker.printing.document import counted, document, minute
 from worker.repository.rescreen_views import ChangedStudy, Changes, Difference, Pair, RunView
 from worker.rescreening.figure import draw_shift
 
 MOST_SHOWN = 300  # studies in each table; the JSON has more
-_STYLE = Path(__file__).parent / "report.css"
 _LEFT = {
     "already": ("frames", "The model judged them when they came."),
     "withdrawn": ("frames", "Flagged again, but a reader has withdrawn the flag of the image: they raise nothing."),
@@ -47,7 +41,7 @@ def render(found: Difference) -> str:
         _left(found),
         _facts(found),
     )
-    return _PAGE.format(title=escape(title), style=_STYLE.read_text(encoding="utf-8"), body="\n".join(parts))
+    return document(title, "\n".join(parts))
 
 
 def _header(found: Difference, title: str) -> str:
@@ -55,8 +49,8 @@ def _header(found: Difference, title: str) -> str:
     return f"""<header>
 <p class="eyebrow">cxr-triage · suspected pneumonia · what another model would have said</p>
 <h1>{escape(title)}</h1>
-<p class="lede">{_count(counts.studies_scored, "study", "studies")} of {counts.studies:,} received from
-{_minute(run.since)} to {_minute(run.until)} (UTC) were scored again, {_count(counts.frames_scored, "frame")} in all,
+<p class="lede">{counted(counts.studies_scored, "study", "studies")} of {counts.studies:,} received from
+{minute(run.since)} to {minute(run.until)} (UTC) were scored again, {counted(counts.frames_scored, "frame")} in all,
 from their prepared images.</p>
 <p class="use"><b>Research use only; not a medical device.</b> A flag asks for an earlier look. No flag says nothing of
 health, and no priority was lowered: what is no longer flagged is recorded here and nowhere else.</p>
@@ -99,7 +93,7 @@ def _tiles(found: Difference) -> str:
 
 
 def _crossings(found: Difference) -> str:
-    note = "A study counts as flagged before if it had a priority when its frames were scored again."
+    note = "A study counts as flagged before if a finding had raised it when its frames were scored again."
     tables = _crossing("Studies", found.studies) + _crossing("Frames", found.frames)
     return f'<div class="pair">{tables}</div>\n<p class="note">{note}</p>'
 
@@ -118,7 +112,7 @@ def _moved(pair: Pair, run: RunView) -> str:
     columns = "".join(f'<th scope="col">{100 * float(share):g} %</th>' for share in shift.quantiles)
     cells = "".join(f"<td>{value:+.3f}</td>" for value in shift.quantiles.values())
     return f"""<h3>{escape(f"{pair.previous.name} {pair.previous.version}")} → {escape(_model(run))}</h3>
-<p>{_count(pair.frames.all, "frame")} of {_count(pair.studies.all, "study", "studies")}: the probability moved by
+<p>{counted(pair.frames.all, "frame")} of {counted(pair.studies.all, "study", "studies")}: the probability moved by
 {shift.mean_probability:+.3f} on average, the logit by {shift.mean_logit:+.2f}.</p>
 <figure>{draw_shift(shift.bins)}
 <figcaption>Frames by the shift of their calibrated probability, heights by the square root of their number, so that the
@@ -129,7 +123,7 @@ few that moved far are seen beside the many that did not.</figcaption></figure>
 
 
 def _list(heading: str, kind: str, studies: Sequence[ChangedStudy], count: int, note: str) -> str:
-    head = f"<h2>{heading}: {_count(count, 'study', 'studies')}</h2>"
+    head = f"<h2>{heading}: {counted(count, 'study', 'studies')}</h2>"
     if not studies:
         return f'{head}\n<p class="absent">None.</p>'
     shown = studies[:MOST_SHOWN]
@@ -144,7 +138,7 @@ def _list(heading: str, kind: str, studies: Sequence[ChangedStudy], count: int, 
 def _row(study: ChangedStudy, kind: str) -> str:
     told = f"<td>{'yes' if study.told else 'no'}</td>" if kind == "up" else ""
     return (
-        f"<tr><td>{_minute(study.received_at)}</td><td>{escape(study.accession_number or 'none')}"
+        f"<tr><td>{minute(study.received_at)}</td><td>{escape(study.accession_number or 'none')}"
         f"<br><code>{escape(study.study_instance_uid)}</code></td><td>{study.previous_probability:.3f}</td>"
         f'<td class="{kind}">{study.probability:.3f}</td><td>{study.threshold:.3f}</td>{told}</tr>'
     )
@@ -172,57 +166,32 @@ def _facts(found: Difference) -> str:
     run = found.run
     facts: Iterable[tuple[str, str]] = (
         ("Model", f"{escape(_model(run))}<br><code>{run.model.sha256}</code>"),
-        ("Studies received", f"from {_minute(run.since)} on, before {_minute(run.until)} (UTC)"),
-        ("Run", f"number {run.number}, by {escape(run.requested_by)}, {_minute(run.started_at)} to {_end(run)} (UTC)"),
+        ("Studies received", f"from {minute(run.since)} on, before {minute(run.until)} (UTC)"),
+        ("Run", f"number {run.number}, by {escape(run.requested_by)}, {minute(run.started_at)} to {_end(run)} (UTC)"),
         ("Frames of this run", f"{run.done:,} of {run.frames:,} that were to be scored when it began"),
-        ("Delivered", f"{_count(run.told, 'study', 'studies')}" if run.deliver else "no: a report only"),
+        ("Delivered", f"{counted(run.told, 'study', 'studies')}" if run.deliver else "no: a report only"),
     )
     rows = "\n".join(f'<tr><th scope="row">{name}</th><td>{value}</td></tr>' for name, value in facts)
     return f"""<h2>The run</h2>
 <div class="scroll"><table class="text"><tbody>
 {rows}
 </tbody></table></div>
-<footer><p>Made {_minute(found.created_at)} (UTC) by <code>cxr-triage rescreen</code>. What earlier runs scored with
+<footer><p>Made {minute(found.created_at)} (UTC) by <code>cxr-triage rescreen</code>. What earlier runs scored with
 this model in the same window is part of it. Probabilities are calibrated by each model's own card.</p></footer>"""
 
 
 def _end(run: RunView) -> str:
-    return "now" if run.ended_at is None else f"{_minute(run.ended_at)}, {run.outcome}"
+    return "now" if run.ended_at is None else f"{minute(run.ended_at)}, {run.outcome}"
 
 
 def _model(run: RunView) -> str:
     return f"{run.model.name} {run.model.version}"
 
 
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} % of those scored again" if whole else "of none"
-
-
-def _minute(time: datetime) -> str:
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 _NOTHING = '<p class="absent">Nothing.</p>'
 _NEWLY = "The highest probabilities first, of each study's frames the highest one."
 _NO_LONGER = "The lowest probabilities first. Every priority stays as it is."
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""

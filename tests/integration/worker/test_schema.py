@@ -35,6 +35,9 @@ TABLES = {
     "rescreen_chunks",
     "rescreen_preparations",
     "rescreen_scores",
+    "users",
+    "web_sessions",
+    "reader_verdicts",
     "schema_support",
 }
 

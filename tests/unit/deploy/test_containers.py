@@ -55,7 +55,7 @@ def test_an_image_holds_the_extras_of_what_runs_in_it(repository: Path, dockerfi
     """Both install extras that exist, by the versions that were tested; torch lies in one of them only."""
     extras = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     installed = re.findall(r"pip install --constraint deploy/constraints.txt '\.\[([a-z,]+)\]'", dockerfile)
-    assert installed == ["deliver", "prepare,score,deliver"]
+    assert installed == ["deliver,web", "prepare,score,deliver"]
     assert {extra for names in installed for extra in names.split(",")} <= set(extras)
 
 
@@ -97,7 +97,7 @@ def test_every_service_runs_and_asks_what_exists(ours: dict[str, Any]) -> None:
         if asked[0] != "python3":
             assert unknown_words(asked) == [], name
             assert asked[-1] == name.removesuffix("-cpu")
-    assert {"listener", "prepare", "score", "deliver", "beat", "metrics", "migrate"} <= set(ours)
+    assert {"listener", "prepare", "score", "deliver", "beat", "metrics", "web", "migrate"} <= set(ours)
 
 
 def test_only_what_decodes_or_scores_takes_the_large_image(ours: dict[str, Any]) -> None:

@@ -56,7 +56,7 @@ def test_every_manifest_is_applied_but_the_examples(folder: Path) -> None:
 
 def test_every_pod_runs_and_asks_what_exists(objects: list[dict[str, Any]]) -> None:
     """Commands, queues, roles and settings are this version's; each is asked after its own role."""
-    assert set(pods(objects)) == {"listener", "prepare", "score", "deliver", "beat", "metrics", "migrate"}
+    assert set(pods(objects)) == {"listener", "prepare", "score", "deliver", "beat", "metrics", "web", "migrate"}
     for role, pod in pods(objects).items():
         (container,) = pod["containers"]
         assert unknown_words(container["command"]) == [], role

@@ -17,7 +17,10 @@ from worker.settings import Settings
 from worker.tasks.drain import DRAIN_SECONDS
 
 UNIT = "cxr-train-refresh"
-UNITS = ("cxr-triage", "cxr-triage-listen", "cxr-triage-worker@", "cxr-triage-beat", "cxr-triage-metrics")
+UNITS = (
+    *("cxr-triage", "cxr-triage-listen", "cxr-triage-worker@"),
+    *("cxr-triage-beat", "cxr-triage-metrics", "cxr-triage-web"),
+)
 MOST_EXPOSED = 2.5  # of 10; what is left is CUDA's: devices, and memory that is written and run
 PROGRAMS = "/opt/cxr-triage/.venv/bin/"
 WORDS = {"DATA": "new.csv", "OLD": "old films", "LOCKED": "locked", "SITE": "s1"}

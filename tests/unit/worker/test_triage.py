@@ -132,12 +132,18 @@ def test_warnings_are_told_once_in_order_of_arrival() -> None:
 def test_more_flagged_images_never_lower_a_priority(
     images: list[ImageOutcome], more: list[ImageOutcome], raised: PriorityReason | None, overdue: bool
 ) -> None:
-    """A study that asks for HIGH still does, with the finding, when further images come."""
+    """A study that asks for HIGH still does, with the finding if it had one, when further images come."""
     before, after = judge(images, raised=raised, overdue=overdue), judge([*images, *more], raised=raised)
     if before.priority is not None:
-        assert (after.priority, after.finding) == (Priority.HIGH, FINDING)
-    if any(image.state != ImageState.SUPERSEDED and image.raises for image in more):
         assert after.priority is Priority.HIGH
+    if before.finding is not None:
+        assert after.finding == FINDING
+    if any(image.state != ImageState.SUPERSEDED and image.raises for image in more):
+        assert (after.priority, after.priority_reason, after.finding) == (
+            Priority.HIGH,
+            PriorityReason.FINDING,
+            FINDING,
+        )
 
 
 @given(studies, st.sampled_from(PriorityReason), st.booleans())
@@ -157,7 +163,7 @@ def test_screened_means_that_every_image_in_scope_was_scored(
     verdict = judge(images, raised=raised, overdue=overdue)
     assert (verdict.status is ScreeningStatus.SCREENED) == screened
     assert (verdict.reason is None) == screened
-    assert (verdict.finding is not None) == (verdict.priority is not None)
+    assert (verdict.priority is None) == (verdict.priority_reason is None)
 
 
 def test_a_film_that_the_picture_gate_turns_away_leaves_its_study_unscreened() -> None:

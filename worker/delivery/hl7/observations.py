@@ -10,7 +10,7 @@ from dicom_io import sr_content as sr
 from dicom_io.reasons import Reason
 from worker.delivery.hl7.encoding import REPETITION, compose
 from worker.delivery.hl7.values import coded
-from worker.domain import FINDING, Flag, Prediction, ScreeningStatus
+from worker.domain import FINDING, Flag, Prediction, PriorityReason, ScreeningStatus
 
 # As IHE has it: RAD TF-2 4.128 names the study by "DICOM Study", not by PS3.16's "Study".
 STUDY = Code("113014", "DCM", "DICOM Study")
@@ -19,7 +19,11 @@ STUDY = Code("113014", "DCM", "DICOM Study")
 STATEMENTS: Mapping[Code, tuple[str, str]] = {
     sr.STATUS: ("CWE", "`screened` or `unscreened`, of the study and of each image"),
     sr.REASON: ("CWE", "why not; one of the reason codes above"),
-    sr.PRIORITY: ("CWE", "`high`; no row without a flag"),
+    sr.PRIORITY: ("CWE", "`high`; no row without a priority"),
+    sr.PRIORITY_REASON: (
+        "CWE",
+        "`waiting-time`: nobody has read the study for too long, and no finding is stated of it",
+    ),
     codes.DCM.Finding: (
         "CWE",
         f"`233604007^Pneumonia^SCT` with the original text `{FINDING}` (CWE.9), of a flagged study and image",
@@ -77,7 +81,10 @@ def _of_study(flag: Flag) -> Iterator[tuple[Code, str]]:
     yield from _status(flag.status, flag.reason)
     if flag.priority is not None:
         yield sr.PRIORITY, coded(sr.HIGH)
-        yield from _finding()
+        if flag.priority_reason is PriorityReason.WAITING_TIME:
+            yield sr.PRIORITY_REASON, coded(sr.WAITING_TIME)
+        else:
+            yield from _finding()
     elif flag.withdrawn:
         yield sr.FLAG, coded(sr.WITHDRAWN)
     yield sr.STAGE, coded(sr.COMPLETE if flag.complete else sr.INTERIM)

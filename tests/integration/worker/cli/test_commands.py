@@ -202,7 +202,7 @@ def test_a_study_is_told_as_one_timeline(quarantined: Database, run: Run) -> Non
     assert [line[: len(begin)] for line, begin in zip(lines, begins, strict=True)] == begins
     assert "ran quarantine retry" in lines[-1]
     history = json.loads(run("study", STUDY, "--json").stdout)
-    assert set(history) == {"study", "images", "results", "deliveries", "events", "rescreenings"}
+    assert set(history) == {"study", "images", "results", "deliveries", "events", "rescreenings", "verdicts"}
     assert [event["text"] for event in history["events"]] == lines
     assert {"at", "kind", "detail"} < set(history["events"][0])
 

@@ -2,37 +2,17 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from html.parser import HTMLParser
 
 import pytest
 
+from tests.markup import Balance
 from tests.studies import MODEL
 from worker.repository.rescreen_views import Bin, ChangedStudy, Changes, Counts, Difference, Pair, RunView, Shift
 from worker.rescreening.figure import draw_shift
 from worker.rescreening.page import MOST_SHOWN, render
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
-VOID = {"meta", "br", "line", "rect"}
 NOTHING = dict.fromkeys(Counts.model_fields, 0)
-
-
-class Balance(HTMLParser):
-    """Sees that every element is closed, in order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.wrong: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002 - as the base class has it
-        """Open an element."""
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        """Close one."""
-        if tag not in VOID and (not self.open or self.open.pop() != tag):
-            self.wrong.append(tag)
 
 
 def changed(number: int, accession: str | None = "ACC1", *, told: bool = False) -> ChangedStudy:

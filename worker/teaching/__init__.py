@@ -1,0 +1,1 @@
+"""Readers' verdicts as labelled, de-identified films for the training package."""

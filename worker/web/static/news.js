@@ -1,0 +1,81 @@
+// Listens for news (server-sent events), fetches the page as it is now, and gives it to `show`.
+const GAP = 400; // milliseconds between two fetches at least
+const QUIET = 30000; // then it is fetched all the same
+
+const live = document.getElementById("live");
+let show;
+let source;
+let running = false;
+let again = false;
+let last = 0;
+
+function say(on) {
+  live.dataset.live = on ? "on" : "off";
+  live.textContent = on ? "live" : "not live";
+}
+
+async function refresh() {
+  again = running;
+  if (running) return;
+  running = true;
+  await new Promise((done) => setTimeout(done, Math.max(0, last + GAP - Date.now())));
+  last = Date.now();
+  try {
+    const answer = await fetch(location.href, { headers: { "X-Live": "1" } });
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (answer.redirected) location.reload(); // signed out: to the form
+    else if (answer.ok) show(fresh);
+    else say(false);
+  } catch {
+    say(false);
+  } finally {
+    running = false;
+    if (again) refresh();
+  }
+}
+
+// The browser comes back by itself after a broken connection, but not after an answer that was no stream.
+function listen() {
+  source = new EventSource("/events");
+  source.addEventListener("open", () => {
+    say(true);
+    refresh();
+  });
+  source.addEventListener("message", refresh);
+  source.addEventListener("error", () => {
+    say(false);
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 3000);
+  });
+}
+
+export function follow(showFresh) {
+  show = showFresh;
+  listen();
+  setInterval(refresh, QUIET);
+  addEventListener("pagehide", () => source.close());
+  addEventListener("pageshow", (event) => event.persisted && listen());
+}
+
+// Puts what is new in place of what is old and says otherwise; keeps the focus where it is.
+export function put(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  const key = old.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  old.replaceWith(fresh);
+  if (key) fresh.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+}
+
+export function putById(fresh, ids, home) {
+  for (const id of ids) {
+    const [old, now] = [document.getElementById(id), fresh.getElementById(id)];
+    if (old && now) put(old, now);
+    else if (old) old.remove();
+    else if (now && home) home.append(now);
+  }
+}
+
+export function waiting(seconds) {
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 172800) return `${Math.floor(seconds / 3600)} h ${String(Math.floor((seconds % 3600) / 60)).padStart(2, "0")}`;
+  return `${Math.floor(seconds / 86400)} d`;
+}
