@@ -58,7 +58,13 @@ def _smoke(name: str, data: Path, output: Path) -> list[float]:
     return [row["loss"] for row in _history(output)]
 
 
-@pytest.mark.parametrize("name", recipe_names())
+# Others have the same networks, or the same phases; these took longest.
+_NIGHTLY = {"densenet161", "keras-two-phase", "matlab-resnet50", "pneumoniamnist-resnet50"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.nightly] if name in _NIGHTLY else []) for name in recipe_names()]
+)
 def test_a_smoke_run_learns_and_publishes(name: str, data: Path, tmp_path: Path, offline: None) -> None:
     """The loss falls, the card names the recipe's architecture, and the engine answers with finite logits."""
     losses = _smoke(name, data, tmp_path)
