@@ -34,7 +34,7 @@ _NumberOption = Annotated[int | None, typer.Option(_NUMBER, hidden=True)]  # how
 
 
 def serve(config: ConfigOption = None) -> None:
-    """Run everything on this machine until stopped: listener, workers and beat."""
+    """Run everything on this machine until stopped: listener, workers, beat and the page."""
     stop = stop_on_signals()
     with one_line_errors():
         settings = load_settings(config)
