@@ -62,7 +62,7 @@ bench: $(INSTALLED)  ## measure preparation, screening of a folder, the time to 
 bench-gpu: $(INSTALLED)  ## measure how busy the score stage keeps its device, CUDA or CPU: raw forward, engine, whole stage
 	$(BIN)/python -m tests.benchmarks.bench_gpu $(BENCH_ARGS)
 
-bench-scale: $(INSTALLED)  ## measure the database's answers with 1 k, 100 k and 1 M studies in it; takes half an hour and 15 GB of disk
+bench-scale: $(INSTALLED)  ## measure the database's answers with 1 k, 100 k and 1 M studies in it; takes some ten minutes and 15 GB of disk
 	$(BIN)/python -m tests.benchmarks.bench_scale $(BENCH_ARGS)
 
 docs: $(INSTALLED)  ## write the tables of the documents from the code

@@ -264,5 +264,5 @@ def test_a_dead_destinations_backlog_makes_no_claim_slow(
     peer.down = False
     started = time.monotonic()
     assert deliverer.deliver_next()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     assert len(peer.sent) == 1

@@ -17,7 +17,7 @@ from worker.domain import UserRole
 from worker.roles import Role, examine_role
 from worker.settings import Settings
 
-STOPS_WITHIN_SECONDS = 3.0
+STOPS_WITHIN_SECONDS = 10.0
 
 
 @pytest.fixture
