@@ -24,6 +24,10 @@ from tests.servers import storescp as storescp_server
 
 REPOSITORY = Path(__file__).parents[1]
 
+# Read when torch is first imported, here and in every process that a test starts: where cores are shared, a second
+# thread mostly waits, and burns its core waiting.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_film_cache() -> Iterator[None]:

@@ -77,15 +77,15 @@ def progress(scale: Scale, capfd: pytest.CaptureFixture[str]) -> Progress:
     return say
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Films:
     """Films to push."""
     return Films(tmp_path_factory.mktemp("films"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def start_chaos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartChaos]:
-    """Call it to start a service that runs until the tests end; keywords as of `ChaosService`."""
+    """Call it to start a service that runs until the tests of this package end; keywords as of `ChaosService`."""
     with ExitStack() as running:
 
         def start(name: str, **how: Any) -> ChaosService:
@@ -97,7 +97,7 @@ def start_chaos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartChaos
         yield start
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pacs]:
     """The destination `pacs` of the service `embedded`."""
     server = Pacs(tmp_path_factory.mktemp("pacs"))
@@ -106,7 +106,7 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pacs]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def embedded(start_chaos: StartChaos, pacs: Pacs) -> ChaosService:
     """A service on SQLite and the embedded broker, for every test that leaves it whole."""
     return start_chaos("embedded", pacs=pacs)
@@ -122,7 +122,7 @@ class Production:
     redis: Redis
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def production(start_chaos: StartChaos, scale: Scale, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
     """The service of production, for every test that leaves it whole."""
     broker = Redis(tmp_path_factory.mktemp("redis"))

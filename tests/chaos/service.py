@@ -160,7 +160,7 @@ class ChaosService:
         """The parts, not started, with the code of a tree; a log of each tree's own."""
         settings = self._in_process()
         logs = self.folder if tree == REPOSITORY else tree
-        environment = {**os.environ, CONFIG_VARIABLE: str(self.config), "OMP_NUM_THREADS": "1", **self.environment}
+        environment = {**os.environ, CONFIG_VARIABLE: str(self.config), **self.environment}
         return [
             Part(child.name, child.command, environment, logs / f"{child.name}.log", tree=tree)
             for child in (*_listeners(settings), *_workers(settings))

@@ -118,7 +118,7 @@ class TwoHosts(ChaosService):
 
     def _part(self, name: str, command: tuple[str, ...]) -> Part:
         host = _HOST_OF[name]
-        settings = {CONFIG_VARIABLE: str(self._config_of(host)), "OMP_NUM_THREADS": "1"}
+        settings = {CONFIG_VARIABLE: str(self._config_of(host))}
         words = (*self._host(host).within, *command)
         return Part(name, words, {**os.environ, **settings, **self.environment}, self.folder / f"{name}.log")
 

@@ -170,7 +170,7 @@ def visitor(browser: Browser, site: PageSite, *, colours: str = "dark") -> Itera
 
 def make_site(folder: Path) -> PageSite:
     """A site in a folder, not started."""
-    return PageSite(RunningService(folder, toml="", settings={"prepare_processes": 1, "device": "cpu"}))
+    return PageSite(RunningService(folder, toml="", settings={"device": "cpu"}))
 
 
 def _note(elsewhere: list[str], url: str, *, of: str) -> None:

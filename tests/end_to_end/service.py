@@ -44,7 +44,8 @@ class RunningService:
 
     def start(self) -> None:
         """Start everything and wait until the listener answers."""
-        top = {"data_dir": str(self.folder / "data"), "study_quiet_seconds": 1, "min_free_bytes": 0, **self.settings}
+        short = {"study_quiet_seconds": 1, "prepare_processes": 1, "min_free_bytes": 0}
+        top = {"data_dir": str(self.folder / "data"), **short, **self.settings}
         lines = [f"{key} = {json.dumps(value)}" for key, value in top.items()]
         self._config.write_text("\n".join([*lines, "[listener]", f"port = {self.port}", self.toml]))
         with self.log.open("ab") as log:

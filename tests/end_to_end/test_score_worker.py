@@ -31,7 +31,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     """Settings of an embedded service in a folder of its own."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
     settings = {"CXR_DATA_DIR": str(tmp_path / "data"), "CXR_BATCH_SIZE": "4", "CXR_DEVICE": "cpu"}
-    return {**others, **settings, "OMP_NUM_THREADS": "1"}
+    return {**others, **settings}
 
 
 @pytest.fixture

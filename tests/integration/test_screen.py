@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -16,11 +15,6 @@ from worker.cli.screen import screen
 from worker.domain import Flag
 
 SCOPE = {"not-a-radiograph", "wrong-body-part", "lateral-view", "derived-image", "not-an-image"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> None:
-    torch.set_num_threads(1)  # where cores are shared, a second thread burns its core waiting
 
 
 def _screen(*arguments: object) -> Result:

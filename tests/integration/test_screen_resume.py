@@ -3,14 +3,12 @@
 import csv
 import fcntl
 import json
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import torch
 import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -20,11 +18,6 @@ from tests.servers.ports import wait_until
 from worker.cli.screen import screen
 
 FILES = 60
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -52,7 +45,6 @@ def _start(*arguments: object) -> subprocess.Popen[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
 

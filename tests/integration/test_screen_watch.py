@@ -1,7 +1,6 @@
 """`cxr-triage screen --watch`: what a modality drops into a folder has its line once, and again when it changes."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -26,11 +25,8 @@ def film(tmp_path: Path) -> bytes:
 @contextmanager
 def _watching(folder: Path, output: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "worker.cli", "screen", "--watch", str(folder), "--json", str(output)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with log.open("ab") as file:
-        process = subprocess.Popen(
-            [*command, "--processes", "1"], stdout=subprocess.DEVNULL, stderr=file, env=environment
-        )
+        process = subprocess.Popen([*command, "--processes", "1"], stdout=subprocess.DEVNULL, stderr=file)
     try:
         begun = log.read_text().count("watching")
         wait_until(lambda: log.read_text().count("watching") > begun, "the watch", seconds=120)

@@ -4,7 +4,6 @@ from copy import copy
 
 import numpy as np
 import pytest
-import torch
 
 from dicom_io.phantom import self_test_pixels
 from worker.errors import ConfigurationError, ModelError
@@ -16,7 +15,6 @@ from worker.self_test import require_self_test
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     """The shipped model on the CPU."""
-    torch.set_num_threads(1)  # where cores are shared, a second thread burns its core waiting
     return load_engine(default_directory(), device="cpu")
 
 

@@ -21,7 +21,6 @@ CPU = torch.device("cpu")
 
 def engine_of(precision: str, told: list[str] | None = None) -> Engine:
     """The shipped model on the CPU."""
-    torch.set_num_threads(1)  # where cores are shared, a second thread burns its core waiting
     tell = (lambda event, **_: told.append(event)) if told is not None else (lambda *_, **__: None)
     return load_engine(default_directory(), device="cpu", precision=precision, tell=tell)
 

@@ -16,7 +16,6 @@ from worker.model.network import Network, Normalise, load_network
 @pytest.fixture(scope="module")
 def network() -> Network:
     """A network with random weights and a bias that matters."""
-    torch.set_num_threads(1)  # where cores are shared, a second thread burns its core waiting
     torch.manual_seed(0)
     made = Network(InputSpec()).eval()
     torch.nn.init.constant_(made.backbone.fc.bias, 0.75)

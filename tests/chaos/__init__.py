@@ -1,0 +1,1 @@
+"""Tests that share services, which end with the last of them."""
