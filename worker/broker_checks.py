@@ -13,7 +13,7 @@ from kombu import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 from redis.exceptions import ResponseError
 
-from worker.broker import BY_ITS_NAME, OTHER_QUEUE, broker_settings, is_rabbitmq
+from worker.broker import OTHER_QUEUE, broker_settings, is_encrypted, is_rabbitmq, takes_messages, tls_options
 from worker.finding import DoubtfulError, Finding, NotWellError, attempt
 from worker.settings import Settings
 
@@ -28,24 +28,26 @@ def examine_broker(settings: Settings) -> Iterator[Finding]:
         yield Finding("broker", f"embedded, in {settings.broker_dir}")
         return
     url = settings.broker_url.get_secret_value()
-    reached = attempt("broker", partial(_reach, url))
+    reached = attempt("broker", partial(_reach, settings))
     yield reached
     if reached.problem is not None:
         return
     if is_rabbitmq(url):
-        yield attempt("broker's queues", partial(_queues, url, broker_settings(settings)["task_queues"]))
+        yield attempt("broker's queues", partial(_queues, settings))
+        yield attempt("broker's room", partial(_room, settings))
     elif Connection(url).transport.driver_type == "redis":
-        yield attempt("broker's memory", partial(_memory, url))
-        yield attempt("broker's door", partial(_door, url))
+        yield attempt("broker's memory", partial(_memory, settings))
+        yield attempt("broker's door", partial(_door, settings))
 
 
-def _reach(url: str) -> str:
-    with _opened(url) as connection:
+def _reach(settings: Settings) -> str:
+    with _opened(settings) as connection:
         return f"{connection.as_uri()} answers"
 
 
-def _queues(url: str, queues: Sequence[KombuQueue]) -> str:
-    with _opened(url) as connection:
+def _queues(settings: Settings) -> str:
+    queues: Sequence[KombuQueue] = broker_settings(settings)["task_queues"]
+    with _opened(settings) as connection:
         for queue in queues:
             try:
                 queue.bind(connection.channel()).declare()  # as every process does; one that is there stays as it is
@@ -60,8 +62,18 @@ def _queues(url: str, queues: Sequence[KombuQueue]) -> str:
     return f"{', '.join(queue.name for queue in queues)}: as they must be"
 
 
-def _memory(url: str) -> str:
-    with _opened(url) as connection:
+def _room(settings: Settings) -> str:
+    with _opened(settings) as connection:
+        if takes_messages(connection):
+            return "RabbitMQ takes messages"
+    raise NotWellError(
+        "RabbitMQ takes no messages, as its memory or disk is full: films are taken, and nothing that waits is taken "
+        "up; `rabbitmqctl status` names the alarm: give it memory or disk, and everything goes on by itself"
+    )
+
+
+def _memory(settings: Settings) -> str:
+    with _opened(settings) as connection:
         try:
             memory = connection.default_channel.client.info("memory")
         except ResponseError:
@@ -76,8 +88,8 @@ def _memory(url: str) -> str:
     )
 
 
-def _door(url: str) -> str:
-    with _opened(url) as connection:
+def _door(settings: Settings) -> str:
+    with _opened(settings) as connection:
         if connection.password:
             return "Redis asks for a password"
         host = connection.hostname
@@ -118,17 +130,28 @@ def _is_own(host: str | None) -> bool:
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[Connection]:
-    seconds = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
-    options = seconds if url.startswith(("redis", "valkey")) else {}
-    tls = dict(BY_ITS_NAME) if url.startswith("amqps:") else False
-    with Connection(url, connect_timeout=ANSWER_SECONDS, transport_options=options, ssl=tls) as connection:
+def _opened(settings: Settings) -> Iterator[Connection]:
+    url = settings.broker_url.get_secret_value() if settings.broker_url else ""
+    bounds = (
+        {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
+        if url.startswith(("redis", "valkey"))
+        else {"read_timeout": ANSWER_SECONDS, "write_timeout": ANSWER_SECONDS}
+    )
+    tls = tls_options(settings) if is_encrypted(url) else False
+    with Connection(url, connect_timeout=ANSWER_SECONDS, transport_options=bounds, ssl=tls) as connection:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=2 * ANSWER_SECONDS)
             yield connection
         except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
             cause = next(iter(str(error).splitlines()), type(error).__name__)
             raise NotWellError(
-                f"{connection.as_uri()} cannot be used: {cause}; check broker_url, and that it runs: until it does, "
-                "films are taken, and nothing that waits is taken up"
+                f"{connection.as_uri()} cannot be used: {cause}; {_advice(settings, cause)}: until it does, films are "
+                "taken, and nothing that waits is taken up"
             ) from error
+
+
+def _advice(settings: Settings, cause: str) -> str:
+    if "certificate verify failed" not in cause:
+        return "check broker_url, and that it runs"
+    known = settings.broker_tls.authorities or "the system's, as none is set"
+    return f"its certificate must name the host of broker_url, and its authority be in broker_tls.authorities ({known})"

@@ -13,20 +13,18 @@ from typing import Any
 import structlog
 from celery import Celery, signals
 from kombu.exceptions import OperationalError
-from kombu.transport.virtual import Channel as VirtualChannel
 
 from worker import heartbeat
-from worker.broker import TIMEOUT_SECONDS, broker_settings
-from worker.metrics.definitions import WAKES_LOST
+from worker.broker import TIMEOUT_SECONDS, broker_settings, takes_messages
 from worker.metrics.recorder import Recorder
 from worker.observability import configure_logging, name_process
 from worker.private_files import keep_files_private
-from worker.queues import COMMIT, RECONCILE, RESCREEN, Queue, queue_of, task_name
+from worker.queues import COMMIT, RECONCILE, RESCREEN, Queue
 from worker.schedule import schedule
 from worker.settings import Settings, load_settings
+from worker.waking import Waker
 
 _POOL_OF_PROCESSES = "celery.concurrency.prefork"  # by name: the listener has no use for importing it
-MOST_WAITING = 32  # messages in a queue; more than its tasks that come by the clock
 
 # Modules of tasks that share a queue.
 _SHARING: dict[str, tuple[str, ...]] = {Queue.PREPARE: (COMMIT, RECONCILE), Queue.DELIVER: (RESCREEN,)}
@@ -72,38 +70,7 @@ def celery_settings() -> dict[str, Any]:
 
 app = Celery("cxr-triage", set_as_current=True)
 app.add_defaults(celery_settings)
-
-
-def wake(task: str) -> None:
-    """Tell the workers of a task's queue to look for work; if the broker is away, the sweep will find it later.
-
-    Where many messages wait already nothing is added: whoever takes one of them will find what is committed by now.
-    """
-    try:
-        with app.producer_or_acquire() as producer:
-            _send(task, producer)
-    except (OperationalError, OSError) as error:
-        WAKES_LOST.inc()
-        _log.warning("wake-up-lost", task=task, error=type(error.__cause__ or error).__name__)
-
-
-def _send(task: str, producer: Any) -> None:
-    queue, connection = queue_of(task), producer.connection
-    try:
-        if _waiting(producer, queue) < MOST_WAITING:
-            how = {"producer": producer, "retry": False, "ignore_result": True, "timeout": TIMEOUT_SECONDS}
-            app.send_task(task_name(task), queue=queue, **how)
-    except (*connection.connection_errors, *connection.channel_errors) as error:
-        raise OperationalError from error
-
-
-def _waiting(producer: Any, queue: str) -> int:
-    """Return how many messages wait in a queue; 0 in RabbitMQ, whose queues are bounded themselves.
-
-    Asked there, a server that takes no messages because its disk is full would not answer.
-    """
-    channel = producer.channel
-    return int(channel._size(queue)) if isinstance(channel, VirtualChannel) else 0  # noqa: SLF001 - no other way
+wake = Waker(app)
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
@@ -191,10 +158,10 @@ def _end_heartbeat(**_kwargs: Any) -> None:
 
 
 def broker_answers() -> bool:
-    """Tell whether the broker can be reached from here, and lets us in."""
+    """Tell whether the broker can be reached from here, lets us in, and takes messages."""
     with app.connection_for_write() as connection:
         try:
             connection.ensure_connection(max_retries=1, timeout=TIMEOUT_SECONDS)
+            return takes_messages(connection)
         except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors):
             return False
-    return True

@@ -12,7 +12,7 @@ from worker.settings import Settings
 
 
 def require_certificates(settings: Settings) -> None:
-    """Try the files of the listener and of every peer that is called.
+    """Try the files of the listener, of every peer that is called, and of the broker.
 
     Raises:
         ConfigurationError: if one of them cannot be used; names the section, the file and what is wrong with it.
@@ -27,6 +27,18 @@ def require_certificates(settings: Settings) -> None:
     for section, tls in _servers(settings):
         with _named(section):
             calling_context(tls.authorities, tls.own)
+    require_broker_files(settings)
+
+
+def require_broker_files(settings: Settings) -> None:
+    """Try the files that are used towards the broker, if any are.
+
+    Raises:
+        ConfigurationError: as `require_certificates`.
+    """
+    if settings.broker_tls != ClientTlsSettings():
+        with _named("broker_tls"):
+            calling_context(settings.broker_tls.authorities, settings.broker_tls.own)
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
 from worker.errors import ConfigurationError
-from worker.keepalive import LIBPQ_OPTIONS, POSTGRESQL_SETTINGS
+from worker.keepalive import LIBPQ_OPTIONS
+from worker.postgresql import ImpatientConnection, settle
 
 BUSY_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5
@@ -32,13 +33,15 @@ class Database:
 
     Args:
         url: SQLAlchemy URL of an SQLite file or a PostgreSQL database.
+        answer_seconds: longest wait for PostgreSQL's answer to one statement, and for a connection that is free; None:
+            for as long as it takes, as a report or a migration may.
 
     Raises:
         ConfigurationError: if the URL cannot be parsed or names another kind of database.
     """
 
-    def __init__(self, url: str) -> None:
-        self.engine = _create_engine(url)
+    def __init__(self, url: str, *, answer_seconds: float | None = None) -> None:
+        self.engine = _create_engine(url, answer_seconds)
         self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else None
 
     @contextmanager
@@ -97,12 +100,12 @@ def after_commit(session: Session, do: Callable[[], None]) -> None:
     session.info.setdefault(_AFTER_COMMIT, []).append(do)
 
 
-def _create_engine(url: str) -> Engine:
+def _create_engine(url: str, answer_seconds: float | None) -> Engine:
     # Parameters are hidden from error texts, which are logged: an image's header holds the patient's name.
     try:
         backend = make_url(url).get_backend_name()
         if backend == "postgresql":
-            return _create_postgresql_engine(url)
+            return _create_postgresql_engine(url, answer_seconds)
         if backend == "sqlite":
             return _create_sqlite_engine(url)
     except (ArgumentError, NoSuchModuleError, ValueError):
@@ -110,20 +113,23 @@ def _create_engine(url: str) -> Engine:
     raise ConfigurationError(f"database_url: {backend} is not supported; use postgresql+psycopg or sqlite")
 
 
-def _create_postgresql_engine(url: str) -> Engine:
+def _create_postgresql_engine(url: str, answer_seconds: float | None) -> Engine:
     options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **LIBPQ_OPTIONS}
-    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=options)
-    event.listen(engine, "connect", _let_the_server_let_go)
+    pool = {} if answer_seconds is None else {"pool_timeout": answer_seconds}
+    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=options, **pool)
+    if answer_seconds is not None:
+        event.listen(engine, "do_connect", partial(_connect_impatiently, answer_seconds))
+    event.listen(engine, "connect", lambda connection, _record: settle(connection), insert=True)  # before SQLAlchemy's
     event.listen(engine, "before_cursor_execute", _ask_for_bytes)
     return engine
 
 
-def _let_the_server_let_go(connection: Any, _record: Any) -> None:
-    # Not as options of the connection, which poolers such as PgBouncer refuse.
-    names = ", ".join("set_config(%s, %s, false)" for _ in POSTGRESQL_SETTINGS)
-    connection.autocommit = True  # a rollback would take the settings back
-    connection.execute(f"SELECT {names}", [word for setting in POSTGRESQL_SETTINGS.items() for word in setting])
-    connection.autocommit = False
+def _connect_impatiently(
+    answer_seconds: float, _dialect: Any, _record: Any, words: Any, options: Any
+) -> ImpatientConnection:
+    connection = ImpatientConnection.connect(*words, **options)
+    connection.answer_seconds = answer_seconds
+    return connection
 
 
 def _ask_for_bytes(_connection: Any, cursor: Any, _statement: str, _values: Any, context: Any, _many: bool) -> None:

@@ -32,7 +32,7 @@ Hl7Name = Annotated[str, Field(max_length=180, pattern=r"^[ !-%'-\[\]_-{}]*$")]
 
 
 class ClientTlsSettings(Section):
-    """TLS towards a server that speaks HL7 or HTTPS."""
+    """TLS towards a server that speaks HL7 or HTTPS, or a broker."""
 
     authorities: Path | None = Field(
         default=None,

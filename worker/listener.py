@@ -22,6 +22,7 @@ from worker.sections import ListenerSettings
 from worker.service import Service
 from worker.settings import Settings
 
+ANSWER_SECONDS = 10.0  # for a database that hangs: the sender, who waits, is then refused; as for one that is cut off
 _log = structlog.get_logger()
 
 
@@ -39,7 +40,7 @@ def listen(settings: Settings, stop: threading.Event, *, number: int | None = No
             level.
     """
     listener = settings.listener
-    service = build_service(settings, wake)
+    service = build_service(settings, wake, answer_seconds=ANSWER_SECONDS)
     warn_of_clock(service)
     with (
         recording(settings.metrics_dir, "listener"),

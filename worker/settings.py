@@ -15,7 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from worker.destinations import Destination, FolderDestination, WireDestination
+from worker.destinations import ClientTlsSettings, Destination, FolderDestination, WireDestination
 from worker.errors import ConfigurationError
 from worker.sections import (
     Days,
@@ -48,7 +48,14 @@ class Settings(BaseSettings):
     )
     broker_url: SecretStr | None = Field(
         default=None,
-        description="redis:// or amqp:// (RabbitMQ, quorum queues); by default an embedded broker under data_dir.",
+        description=(
+            "redis:// or amqp:// (RabbitMQ, quorum queues), with TLS rediss:// or amqps://; by default an embedded "
+            "broker under data_dir."
+        ),
+    )
+    broker_tls: ClientTlsSettings = Field(
+        default=ClientTlsSettings(),
+        description="Of rediss:// and amqps://; the broker's certificate must name the host of broker_url.",
     )
     health_dir: Path | None = Field(
         default=None,

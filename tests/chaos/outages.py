@@ -3,13 +3,14 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
 
 import psycopg
 
+from tests.end_to_end.service import descendants
 from tests.servers import redis as redis_server
 from tests.servers.ports import LOOPBACK, free_port
 from tests.servers.postgres import Cluster, cluster
@@ -39,6 +40,31 @@ class Postgres:
         self._process.send_signal(signal.SIGINT)
         self._process.wait(30)
         self._running.close()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let no process of the server do anything during the block; its host goes on answering the network."""
+        assert self._process is not None
+        with frozen(self._process.pid):
+            yield
+
+
+@contextmanager
+def frozen(process_id: int) -> Iterator[None]:
+    """Stop a process and all that it has started, as a machine whose disk hangs, until the block ends."""
+    processes = (process_id, *descendants(process_id))
+    for each in processes:
+        _send(each, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for each in processes:
+            _send(each, signal.SIGCONT)
+
+
+def _send(process_id: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it has just ended
+        os.kill(process_id, number)
 
 
 @contextmanager
@@ -80,6 +106,13 @@ class Redis:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._running.close()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let the server do nothing during the block; its host goes on answering the network."""
+        assert self._process is not None
+        with frozen(self._process.pid):
+            yield
 
 
 @dataclass

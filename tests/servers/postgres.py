@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 
+from dicom_io.types import TransportSecurity
 from tests.servers.ports import LOOPBACK, free_port
 from tests.servers.processes import running
 from tests.servers.programs import require_program
@@ -46,6 +47,24 @@ class PostgresServer:
         self._execute(f"CREATE DATABASE {name}")
         yield f"postgresql+psycopg://postgres@{LOOPBACK}:{self.port}/{name}"
         self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    @contextlib.contextmanager
+    def encrypted(self, own: TransportSecurity) -> Iterator[None]:
+        """Let the server speak TLS, too, during the block."""
+        with tempfile.TemporaryDirectory(prefix="cxr-postgres-tls-") as name:  # which the server's account may enter
+            folder = Path(name)
+            for path in (own.certificate, own.key):
+                shutil.copy(path, folder)
+            if os.geteuid() == 0:
+                for path in (folder, *folder.iterdir()):
+                    shutil.chown(path, "postgres")
+            files = {"ssl_cert_file": folder / own.certificate.name, "ssl_key_file": folder / own.key.name}
+            for setting, value in {**files, "ssl": "on"}.items():
+                self._execute(f"ALTER SYSTEM SET {setting} = '{value}'")
+            self._execute("SELECT pg_reload_conf()")
+            yield
+            self._execute("ALTER SYSTEM RESET ALL")
+            self._execute("SELECT pg_reload_conf()")
 
 
 def newest_programs() -> str | None:

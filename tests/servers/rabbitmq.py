@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dicom_io.types import TransportSecurity
 from tests.servers.ports import LOOPBACK, accepts, free_port, wait_until
 from tests.servers.processes import running
 from tests.servers.programs import require_file, require_program
@@ -24,7 +25,9 @@ class RabbitMQ:
     """A node of its own: ports, name daemon, folder and cookie are no other's."""
 
     folder: Path
+    own: TransportSecurity | None = None
     port: int = field(default_factory=free_port)
+    tls_port: int = field(default_factory=free_port)
     password: str = field(default_factory=lambda: secrets.token_hex(8))
     _environment: dict[str, str] = field(default_factory=dict)
     _running: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -32,13 +35,27 @@ class RabbitMQ:
 
     def __post_init__(self) -> None:
         self._environment = {**os.environ, **self._variables()}
-        self.folder.joinpath("rabbitmq.conf").write_text(f"default_user = {USER}\ndefault_pass = {self.password}\n")
+        self.folder.joinpath("rabbitmq.conf").write_text("".join(f"{line}\n" for line in self._configuration()))
         self.folder.joinpath("plugins").write_text("[].")
 
     @property
     def url(self) -> str:
         """Celery's broker URL."""
         return f"amqp://{USER}:{self.password}@{LOOPBACK}:{self.port}//"
+
+    @property
+    def tls_url(self) -> str:
+        """The same over TLS, where the node has a certificate."""
+        return f"amqps://{USER}:{self.password}@{LOOPBACK}:{self.tls_port}//"
+
+    def _configuration(self) -> Iterator[str]:
+        yield from (f"default_user = {USER}", f"default_pass = {self.password}")
+        if self.own is not None:
+            yield f"listeners.ssl.default = {LOOPBACK}:{self.tls_port}"
+            yield f"ssl_options.cacertfile = {self.own.authorities}"
+            yield f"ssl_options.certfile = {self.own.certificate}"
+            yield f"ssl_options.keyfile = {self.own.key}"
+            yield "ssl_options.verify = verify_none"
 
     def start(self) -> None:
         """Start the node on what it kept, and wait until it takes connections."""
@@ -56,11 +73,22 @@ class RabbitMQ:
 
     def queues(self) -> dict[str, tuple[str, int]]:
         """Ask the node for its queues by name: their type, and how many messages wait or are not acknowledged."""
-        program = str(require_file(_PROGRAMS / "rabbitmqctl", PACKAGE))
-        command = [program, "--silent", "list_queues", "name", "type", "messages"]
-        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=60, check=True)
-        rows = [line.split("\t") for line in done.stdout.splitlines()]
+        rows = [line.split("\t") for line in self._control("list_queues", "name", "type", "messages").splitlines()]
         return {name: (kind, int(messages)) for name, kind, messages in rows}
+
+    @contextlib.contextmanager
+    def alarmed(self) -> Iterator[None]:
+        """Let the node take no messages during the block, as when its memory is full; who publishes is blocked."""
+        self._control("set_vm_memory_high_watermark", "0.0000001")
+        yield
+        self._control("set_vm_memory_high_watermark", "0.4")
+
+    def _control(self, *words: str) -> str:
+        program = str(require_file(_PROGRAMS / "rabbitmqctl", PACKAGE))
+        done = subprocess.run(
+            [program, "--silent", *words], env=self._environment, capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout
 
     @contextlib.contextmanager
     def naming(self) -> Iterator[None]:
@@ -104,9 +132,9 @@ class RabbitMQ:
 
 
 @contextlib.contextmanager
-def rabbitmq(folder: Path) -> Iterator[RabbitMQ]:
-    """Run an empty node until the block ends."""
-    node = RabbitMQ(folder)
+def rabbitmq(folder: Path, own: TransportSecurity | None = None) -> Iterator[RabbitMQ]:
+    """Run an empty node until the block ends; with a certificate it speaks TLS, too, on a port of its own."""
+    node = RabbitMQ(folder, own)
     with node.naming():
         node.start()
         try:

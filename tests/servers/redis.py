@@ -8,7 +8,8 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError
 
-from tests.servers.ports import LOOPBACK, free_port
+from dicom_io.types import TransportSecurity
+from tests.servers.ports import LOOPBACK, accepts, free_port
 from tests.servers.processes import running
 from tests.servers.programs import require_program
 
@@ -38,6 +39,17 @@ def serving(folder: Path, port: int, *options: str) -> Iterator[subprocess.Popen
     command = [program, "--bind", LOOPBACK, "--port", str(port), "--save", "", "--appendonly", "no"]
     with running([*command, *options], ready=lambda: _answers(url_of(port)), log=folder / "redis.log") as process:
         yield process
+
+
+@contextlib.contextmanager
+def encrypted(folder: Path, own: TransportSecurity) -> Iterator[int]:
+    """Run a server that speaks TLS only and asks for certificates of the same authority; the value is its port."""
+    program, port = require_program("redis-server", "redis-server"), free_port()
+    files = ("--tls-cert-file", own.certificate, "--tls-key-file", own.key, "--tls-ca-cert-file", own.authorities)
+    options = ("--port", 0, "--tls-port", port, "--tls-auth-clients", "yes", "--save", "", *files)
+    command = [program, "--bind", LOOPBACK, *map(str, options)]
+    with running(command, ready=lambda: accepts(port), log=folder / "redis.log"):
+        yield port
 
 
 def url_of(port: int) -> str:

@@ -43,7 +43,7 @@ def one_line_errors() -> Iterator[None]:
     except (TriageError, DicomIoError) as error:
         message = str(error)
     except OperationalError as error:
-        message = f"database: {_cause(error)}: check database_url, or data_dir if none is set, and that it is migrated"
+        message = f"database: {_cause(error)}: {_advice(error)}"
     except ProgrammingError as error:
         if not isinstance(error.orig, InsufficientPrivilege):
             raise
@@ -60,6 +60,14 @@ def _cause(error: OperationalError) -> str:
     # A driver's first line names host and cause, never the password.
     text = str(error.orig).strip()
     return text.splitlines()[0] if text else type(error.orig).__name__
+
+
+def _advice(error: OperationalError) -> str:
+    if "certificate" in str(error.orig):
+        return (
+            "its certificate must name the host of database_url, and its authority be in the file of sslrootcert there"
+        )
+    return "check database_url, or data_dir if none is set, and that it is migrated"
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Wake-ups: never more than are needed, and none that anybody waits for."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from tests.servers import redis as redis_server
 from tests.servers.ports import LOOPBACK, free_port
-from worker.celery import MOST_WAITING
+from worker.waking import MOST_WAITING
 
 WAKE = "from worker.celery import wake\nfor _ in range(100): wake('score')"
 
@@ -47,3 +49,18 @@ def test_a_broker_that_is_away_is_not_waited_for(tmp_path: Path) -> None:
         text=True,
     )
     assert "wake-up-lost" in done.stdout + done.stderr
+
+
+@pytest.mark.timeout(60)
+def test_a_redis_that_hangs_is_waited_for_once(tmp_path: Path) -> None:
+    """Not by each object of a stream: for some seconds after a fault nobody asks, and the sweep finds what waits."""
+    port = free_port()
+    with redis_server.serving(tmp_path, port) as server:
+        stop = f"from worker.celery import wake\nwake('score')\nimport os\nos.kill({server.pid}, {signal.SIGSTOP:d})\n"
+        environment = {"CXR_DATA_DIR": str(tmp_path), "CXR_BROKER_URL": redis_server.url_of(port)}
+        try:
+            subprocess.run(
+                [sys.executable, "-c", stop + WAKE], check=True, env={**os.environ, **environment}, timeout=50
+            )
+        finally:
+            server.send_signal(signal.SIGCONT)

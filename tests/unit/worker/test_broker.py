@@ -1,5 +1,6 @@
 """What Celery is told of its broker."""
 
+import ssl
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,16 @@ def test_a_silent_redis_is_noticed(tmp_path: Path) -> None:
         assert {"socket_keepalive", "socket_keepalive_options", "socket_timeout", "health_check_interval"} <= {
             *taken
         } & options.keys()
+
+
+def test_the_certificate_of_redis_is_judged(tmp_path: Path) -> None:
+    """With rediss:// kombu would take any certificate, and tell it the password."""
+    told = broker_settings(settings(tmp_path, "rediss://redis.example/0"))
+    assert told["broker_use_ssl"] == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+    assert "broker_use_ssl" not in broker_settings(settings(tmp_path, "redis://redis.example/0"))
+
+
+def test_no_answer_of_rabbitmq_is_waited_for_for_ever(tmp_path: Path) -> None:
+    """With its memory or disk full it reads nothing more from who publishes."""
+    told = broker_settings(settings(tmp_path, "amqp://mq.example//"))
+    assert {"read_timeout", "write_timeout"} <= told["broker_transport_options"].keys()
