@@ -15,7 +15,7 @@ from worker.db import Database
 from worker.domain import UserRole
 from worker.errors import AccountError
 from worker.repository.audit import record
-from worker.repository.users import administrators, change_user, find_user, has_users
+from worker.repository.users import administrators, change_user, find_user, has_users, hold_user
 from worker.repository.web_sessions import SignedIn, close_session, open_session, which_program, who_holds
 from worker.service import Clock, utc_now
 from worker.web_tables import User
@@ -60,9 +60,10 @@ class Accounts:
         if not _NAME.fullmatch(name):
             raise AccountError(f"user {name!r}: a name has 1 to 64 letters, digits, dots, @, - or _")
         drawn = None if password is not None else secrets.token_urlsafe(32 if role is UserRole.INTERFACE else 12)
+        secret = self._secret(role, password, drawn)
         try:
             with self.database.begin() as session:
-                session.add(User(name=name, role=role, created_at=self.now(), **self._secret(role, password, drawn)))
+                session.add(User(name=name, role=role, created_at=self.now(), **secret))
                 record(session, "user-added", self.now(), None, user=name, role=role.value, by=by)
         except IntegrityError:
             raise AccountError(f"user {name}: there is one of that name; `cxr-triage users` lists them") from None
@@ -92,13 +93,15 @@ class Accounts:
         Raises:
             AccountError: if there is no such user, or the password is too short.
         """
-        with self.database.begin() as session:
+        with self.database.read() as session:
             user = find_user(session, name)
-            if user is None:
-                raise _unknown(name)
-            role = UserRole(user.role)
-            drawn = None if password is not None else secrets.token_urlsafe(32 if role is UserRole.INTERFACE else 12)
-            change_user(session, name, **self._secret(role, password, drawn))
+        if user is None:
+            raise _unknown(name)
+        role = UserRole(user.role)
+        drawn = None if password is not None else secrets.token_urlsafe(32 if role is UserRole.INTERFACE else 12)
+        secret = self._secret(role, password, drawn)  # before any writer waits for it
+        with self.database.begin() as session:
+            change_user(session, name, **secret)
             record(session, "user-password", self.now(), None, user=name, by=by)
         return drawn
 
@@ -131,16 +134,14 @@ class Accounts:
 
         A name that nobody has takes as long as a wrong password.
         """
-        with self.database.read() as session:
-            user = find_user(session, name) if _NAME.fullmatch(name) else None
-        known = user is not None and user.password_hash is not None and user.disabled_at is None
-        right = self._matches(
-            user.password_hash if user and user.password_hash and known else self._nobodys_hash, password
-        )
-        if user is None or not known or not right:
+        known = self._known_by(name, password)
+        if known is None:
             return None
         token, now = secrets.token_urlsafe(32), self.now()
         with self.database.begin() as session:
+            user = hold_user(session, name)
+            if user is None or user.password_hash != known:  # changed while this one was looked at
+                return None
             open_session(
                 session,
                 user,
@@ -151,6 +152,10 @@ class Accounts:
             )
             record(session, "signed-in", now, None, user=name)
         return token
+
+    def is_right(self, name: str, password: str) -> bool:
+        """Tell whether name and password belong together; opens nothing."""
+        return self._known_by(name, password) is not None
 
     def who(self, token: str) -> SignedIn | None:
         """Return who holds the token of a session; None if it is over or was never given."""
@@ -182,6 +187,13 @@ class Accounts:
         if not SHORTEST_PASSWORD <= len(chosen) <= LONGEST_PASSWORD:
             raise AccountError(f"a password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
         return {"password_hash": self.hasher.hash(chosen), "must_change": drawn is not None}
+
+    def _known_by(self, name: str, password: str) -> str | None:
+        """Return the hash that a user is known by if the password is theirs."""
+        with self.database.read() as session:
+            user = find_user(session, name) if _NAME.fullmatch(name) else None
+        known = None if user is None or user.disabled_at is not None else user.password_hash
+        return known if self._matches(known or self._nobodys_hash, password) else None
 
     def _matches(self, password_hash: str, password: str) -> bool:
         try:

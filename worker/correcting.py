@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from worker.domain import PriorityReason
 from worker.errors import WithdrawalError
+from worker.free_text import is_text
 from worker.queues import Queue
 from worker.repository.audit import record
 from worker.repository.results import result_destinations
@@ -49,12 +50,14 @@ class Correction:
                 patient, and results travel.
 
         Raises:
-            WithdrawalError: if the reason is empty or too long, the study is unknown or has no flag, or an image of it
-                is flagged and still being scored.
+            WithdrawalError: if the reason is empty, too long or no text, the study is unknown or has no flag, or an
+                image of it is flagged and still being scored.
         """
         reason = reason.strip()
         if not reason or len(reason) > LONGEST_REASON:
             raise WithdrawalError(f"--reason: say why in 1 to {LONGEST_REASON} characters, for the audit trail")
+        if not is_text(reason):
+            raise WithdrawalError("--reason: it holds characters that are no text; type it anew")
         now = self.service.now()
         with self.service.database.begin() as session:
             study = study_to_correct(session, study_instance_uid)

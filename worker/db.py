@@ -14,7 +14,8 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from worker.errors import ConfigurationError
@@ -25,6 +26,7 @@ BUSY_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5
 BINARY = "binary_results"  # execution option of a statement that returns pixels
 PAGES_PER_SHRINK = 5000  # 20 MB, so that writers do not wait long
+AWAY = (OperationalError, InterfaceError, PoolTimeoutError)  # what a read raises while the database does not answer
 _AFTER_COMMIT = "after_commit"
 
 

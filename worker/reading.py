@@ -7,13 +7,13 @@ from sqlalchemy.orm import Session
 
 from worker.domain import PriorityReason, VerdictWord
 from worker.errors import ReadingError, UnknownStudyError
+from worker.free_text import is_text
 from worker.repository.verdicts import VerdictView, add_verdict, note_read, verdicts
 from worker.repository.withdrawals import study_to_correct
 from worker.service import Service
 from worker.tables import Study
 
 LONGEST_COMMENT = 2000
-_WHITE = "\n\t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,6 @@ def _comment(text: str | None) -> str | None:
     told = (text or "").replace("\r\n", "\n").strip()
     if len(told) > LONGEST_COMMENT:
         raise ReadingError(f"comment: {len(told)} characters are too many; say it in {LONGEST_COMMENT}")
-    if any(
-        (ord(character) < 32 and character not in _WHITE) or 0xD800 <= ord(character) < 0xE000 for character in told
-    ):
+    if not is_text(told):
         raise ReadingError("comment: it holds characters that are no text; type it anew")
     return told or None

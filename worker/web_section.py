@@ -36,10 +36,11 @@ class WebSettings(Section):
 
     @model_validator(mode="after")
     def _passwords_are_not_sent_in_the_clear(self) -> Self:
-        if not (_is_loopback(self.host) or self.is_https or self._is_reached_on_loopback):
+        reached_at = self.host if self.public_url is None else self.public_url.host or ""
+        if not (self.is_https or _is_loopback(reached_at)):
             raise ValueError(
-                f"host: passwords would cross the network in the clear to {self.host}: set [web.tls], or public_url to "
-                "the https:// address of the proxy in front"
+                f"host: passwords would cross the network in the clear to {reached_at}: set [web.tls], or public_url "
+                "to the https:// address of the proxy in front"
             )
         return self
 
@@ -67,10 +68,6 @@ class WebSettings(Section):
         """The hosts by which browsers may call the page; any other is somebody else's name for our address."""
         public = () if self.public_url is None else (self.public_url.host or "",)
         return tuple(dict.fromkeys((*_LOCAL_NAMES, self.host, *public)))
-
-    @property
-    def _is_reached_on_loopback(self) -> bool:
-        return self.public_url is not None and _is_loopback(self.public_url.host or "")
 
 
 def _is_loopback(host: str) -> bool:

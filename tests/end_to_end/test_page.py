@@ -3,19 +3,27 @@
 import re
 import statistics
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from tests.end_to_end.page_site import ADMIN, PASSWORD, READER, PageSite, Visitor, make_site, row, visitor
+from tests.end_to_end.accessibility import CONTRAST, unreached, violations
+from tests.end_to_end.page_site import (
+    ADMIN,
+    MOST_WAIT,
+    PASSWORD,
+    READER,
+    PageSite,
+    Visitor,
+    make_site,
+    row,
+    visitor,
+)
 from tests.servers.chromium import chromium
 from tests.servers.ports import wait_until
+from worker.accounts import Accounts
 
 VISIBLE_SECONDS = 1.0  # after its flag
-CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, [tabindex='0'], summary"
-_CONTRAST: dict[str, Any] = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +190,32 @@ def test_a_refresh_that_changes_nothing_moves_nothing(site: PageSite, reader: Vi
     assert page.evaluate("window.shift") == 0
 
 
+def test_studies_in_the_background_leave_the_worklist_its_connection(reader: Visitor, study: str) -> None:
+    """A browser has six to a host for all tabs: those that nobody looks at listen for no news until they are seen."""
+    context = reader.page.context
+    context.add_init_script("""Object.defineProperty(document, "hidden", { get: () => window.unseen ?? true });""")
+    tabs = [context.new_page() for _ in range(7)]
+    for tab in tabs:
+        tab.goto(f"/studies/{study}", timeout=MOST_WAIT)
+    tabs[0].evaluate("() => { window.unseen = false; document.dispatchEvent(new Event('visibilitychange')); }")
+    tabs[0].wait_for_selector('[data-live="on"]')
+    assert [tab.locator('[data-live="on"]').count() for tab in tabs[1:]] == [0] * 6
+
+
+def test_who_is_signed_out_elsewhere_sees_no_study_any_more(site: PageSite, reader: Visitor, study: str) -> None:
+    """The open worklist turns into the form by itself, without a reload by hand."""
+    Accounts(site.database).change_password(READER, PASSWORD, by="test")
+    reader.page.wait_for_url("**/login", timeout=MOST_WAIT)
+    reader.complaints.clear()  # the refused stream of news is one
+
+
+def test_the_report_of_a_study_prints_on_one_page(reader: Visitor, study: str) -> None:
+    """With its films and everything that happened, and so far below A4 that a study of three films does, too."""
+    reader.page.goto(f"/studies/{study}/report", wait_until="networkidle")
+    printed = reader.page.pdf(width="210mm", height="195mm")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
+
+
 @pytest.fixture
 def every_page(browser: Browser, site: PageSite, study: str) -> Iterator[tuple[Visitor, list[str]]]:
     """An administrator, and the path of one page of each kind that the pages link to."""
@@ -223,51 +257,6 @@ def faults_of(somebody: Visitor, path: str) -> list[str]:
     page = somebody.page
     page.goto(path)
     page.emulate_media(color_scheme="light")
-    found = violations(page, _CONTRAST)
+    found = violations(page, CONTRAST)
     page.emulate_media(color_scheme="dark")
     return [f"{path}: {fault}" for fault in (*found, *violations(page), *unreached(page))]
-
-
-def violations(page: Page, options: dict[str, Any] | None = None) -> list[str]:
-    """The serious and critical findings of axe-core."""
-    said = Axe().run(page, options={"resultTypes": ["violations"], **(options or {})}).response["violations"]
-    return [
-        f"{finding['id']}: {node['html'][:200]}"
-        for finding in said
-        if finding["impact"] in {"serious", "critical"}
-        for node in finding["nodes"]
-    ]
-
-
-def unreached(page: Page) -> list[str]:
-    """The controls that Tab does not reach, and those that do not show that they have the focus."""
-    expected: int = page.evaluate(
-        """selector => {
-          document.activeElement?.blur(); window.getSelection().removeAllRanges();
-          const groups = new Set();
-          window.controls = [...document.querySelectorAll(selector)].filter(element => {
-            if (element.disabled || element.closest("details:not([open]) > :not(summary)")) return false;
-            if (getComputedStyle(element).visibility === "hidden" || !element.getClientRects().length) return false;
-            if (element.type !== "radio") return true;  // of a group the chosen one alone is a stop
-            const checked = element.form.querySelector(`[name="${element.name}"]:checked`);
-            return element === (checked ?? element) && !groups.has(element.name) && groups.add(element.name); });
-          window.plain = new Map(window.controls.map(c => [c, shown(c)]));
-          function shown(element) {
-            const style = getComputedStyle(element.type === "radio" ? element.closest("label") ?? element : element);
-            return style.outlineStyle + style.outlineWidth + style.boxShadow + style.borderColor; }
-          window.shown = shown; window.reached = new Set(); window.dim = [];
-          const parts = window.controls.filter(c => c.type === "date").length * 3;  // day, month, year, calendar
-          return window.controls.length + parts; }""",
-        CONTROLS,
-    )
-    for _ in range(expected + 5):
-        page.keyboard.press("Tab")
-        page.evaluate(
-            """() => { const at = document.activeElement; if (reached.has(at)) return; reached.add(at);
-              const around = [at, at.closest("tr") ?? at].map(element => getComputedStyle(element));
-              const ring = around.some(own => own.outlineStyle !== "none" && parseFloat(own.outlineWidth) >= 1);
-              if (plain.has(at) && !ring && plain.get(at) === shown(at)) dim.push(at); }"""
-        )
-    missed: list[str] = page.evaluate("controls.filter(c => !reached.has(c)).map(c => 'no Tab to ' + c.outerHTML)")
-    dim: list[str] = page.evaluate("dim.map(c => 'no ring around ' + c.outerHTML)")
-    return [fault[:200] for fault in (*missed, *dim)]

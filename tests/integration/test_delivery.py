@@ -11,7 +11,16 @@ from pynetdicom.sop_class import Comprehensive3DSRStorage
 
 from dicom_io.identity import content_sha256
 from dicom_io.report import derive_uid
-from tests.results import RESULT, STUDY, flag, flagged_result, prediction, screened_result, unscreened_result
+from tests.results import (
+    RESULT,
+    STUDY,
+    flag,
+    flagged_result,
+    prediction,
+    screened_result,
+    unscreened_result,
+    waiting_result,
+)
 from tests.servers.certificates import Authority
 from tests.servers.ports import LOOPBACK
 from tests.servers.programs import require_program
@@ -30,7 +39,7 @@ def _destination(ae_title: str, port: int) -> DicomDestination:
     return DicomDestination(kind="dicom", name="pacs", ae_title=ae_title, host=LOOPBACK, port=port, timeout_seconds=5)
 
 
-@pytest.mark.parametrize("result", [flagged_result(), screened_result(), unscreened_result()])
+@pytest.mark.parametrize("result", [flagged_result(), screened_result(), unscreened_result(), waiting_result()])
 def test_dcmtk_takes_the_report(result: ScreeningResult, storescp: StartStoreScp) -> None:
     """Storescp receives one SR of the study that dciodvfy finds no error in and dsrdump reads."""
     server = storescp()
@@ -45,7 +54,7 @@ def test_dcmtk_takes_the_report(result: ScreeningResult, storescp: StartStoreScp
     assert "Error" not in verdict.stderr
     dump = subprocess.run([require_program("dsrdump", "dcmtk"), received], capture_output=True, text=True, check=True)
     assert report.SeriesDescription in dump.stdout
-    assert ("Certainty of Finding" in dump.stdout) is (result.flag.priority is not None)
+    assert ("Certainty of Finding" in dump.stdout) is (result.flag.finding is not None)
 
 
 def test_sending_again_sends_the_identical_object(storescp: StartStoreScp) -> None:

@@ -20,12 +20,11 @@ from worker.errors import ConfigurationError
 from worker.level import read_standing
 from worker.repository import views
 from worker.repository.rescreen_difference import last_run_view
+from worker.repository.waiting import unheard_since
 from worker.service import utc_now
 from worker.settings import Settings, load_settings
 
 _RESCREENED = ("image_id", "frame", "model", "probability", "threshold", "flagged", "previous_probability", "lack")
-
-_FACTS = ("fact", "value")
 
 _FACTS = ("fact", "value")
 
@@ -104,10 +103,12 @@ def _history(database: Database, uid: str) -> views.StudyHistory:
 def _facts(database: Database, settings: Settings) -> dict[str, Any]:
     with database.read() as session:
         current, run = views.service_status(session), last_run_view(session)
+        unheard = unheard_since(session, utc_now(), settings.escalate_after_minutes)
         standing = read_standing(session.connection())
     rescreening = None if run is None else run.model_dump(mode="json")
+    reading = {"unheard_since": None if unheard is None else unheard.isoformat()}
     schema = {"version": version("cxr-triage"), "schema_level": standing.level if standing else None}
-    return {**current.model_dump(mode="json"), **_disk(settings), "rescreening": rescreening, **schema}
+    return {**current.model_dump(mode="json"), **_disk(settings), **reading, "rescreening": rescreening, **schema}
 
 
 def _fact_rows(facts: Mapping[str, Any]) -> list[list[str]]:

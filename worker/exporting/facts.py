@@ -12,6 +12,7 @@ from worker.metrics import definitions as metrics
 from worker.metrics.union import Facts
 from worker.repository import measures
 from worker.repository.model_versions import champion
+from worker.repository.waiting import unheard_since
 from worker.service import Service
 from worker.settings import Settings
 
@@ -51,9 +52,14 @@ class DatabaseFacts:
                 metrics.CLOCK_OFFSET: _clock_offset(session, self.service),
                 metrics.QUARANTINED: {(): measures.quarantined(session)},
                 metrics.IN_SERVICE: _in_service(session),
+                metrics.UNHEARD: self._unheard(session, now),
                 **_work(session, now),
                 **self._destinations(session, now),
             }
+
+    def _unheard(self, session: Session, now: datetime) -> Values:
+        limit = self.service.settings.escalate_after_minutes
+        return {} if limit is None else {(): unheard_since(session, now, limit) is not None}
 
     def _destinations(self, session: Session, now: datetime) -> Facts:
         names = [destination.name for destination in self.service.settings.effective_destinations]

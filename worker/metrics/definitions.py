@@ -200,6 +200,12 @@ FAILURES_IN_A_ROW = _define(
 PAUSED = _define(
     "destination_paused", "gauge", "Whether nothing is sent to this destination at present.", ["destination"]
 )
+UNHEARD = _define(
+    "read_signal_silent",
+    "gauge",
+    "Whether nobody has said for an hour what was read, although studies came and it is said at this hour of other "
+    "days; only with `escalate_after_minutes`.",
+)
 QUARANTINED = _define("quarantined_images", "gauge", "Images whose every attempt failed, up to 10000.")
 IN_SERVICE = _define("model_in_service_info", "gauge", "1: the model in service.", ["name", "version", "sha256"])
 DISK_FREE = _define("disk_free_bytes", "gauge", "Free space where `data_dir` lies.")

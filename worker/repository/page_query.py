@@ -20,7 +20,7 @@ class Show(StrEnum):
     """Which studies are shown."""
 
     UNREAD = "unread"
-    FLAGGED = "flagged"
+    RAISED = "raised"
     UNSCREENED = "unscreened"
     ALL = "all"
 
@@ -50,7 +50,7 @@ def conditions_of(query: WorklistQuery, now: datetime) -> list[ColumnElement[boo
     conditions = [~Study.synthetic, Study.received_at >= now - timedelta(days=query.days)]
     if query.show is not Show.ALL:
         conditions.append(Study.read_at.is_(None))
-    if query.show is Show.FLAGGED:
+    if query.show is Show.RAISED:
         conditions.append(Study.priority.is_not(None))
     if query.show is Show.UNSCREENED:
         conditions.append(Study.status == ScreeningStatus.UNSCREENED)

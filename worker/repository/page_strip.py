@@ -11,6 +11,7 @@ from worker.repository.claims import ClaimPolicy
 from worker.repository.measures import destination_facts, quarantined, waiting
 from worker.repository.model_versions import champion, in_service_since
 from worker.repository.views import scored_by_another
+from worker.repository.waiting import unheard_since
 from worker.settings import Settings
 from worker.tables import Image, Study
 
@@ -66,7 +67,10 @@ class Disk(_View):
 
 
 class Strip(_View):
-    """What a person in charge looks at first; `disk` is null where the page's host has no spool."""
+    """What a person in charge looks at first; `disk` is null where the page's host has no spool.
+
+    `unheard_since` is when we were last told what was read, if we should have been told since, see `unheard_since`.
+    """
 
     stages: list[StageView]
     destinations: list[DestinationState]
@@ -75,6 +79,7 @@ class Strip(_View):
     raised_in_the_last_hour: int
     unscreened_in_the_last_hour: int
     set_aside: int
+    unheard_since: datetime | None
     model: ModelInService | None
     disk: Disk | None
     shadow: bool
@@ -106,6 +111,7 @@ def read_strip(
         raised_in_the_last_hour=_count(session, *came, Study.priority.is_not(None)),
         unscreened_in_the_last_hour=_count(session, *came, Study.status == ScreeningStatus.UNSCREENED),
         set_aside=quarantined(session),
+        unheard_since=unheard_since(session, now, settings.escalate_after_minutes),
         model=_model(session),
         disk=disk,
         shadow=settings.shadow,

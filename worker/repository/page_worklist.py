@@ -56,7 +56,7 @@ def find_worklist(session: Session, query: WorklistQuery, now: datetime) -> Work
     found = min(counted, MOST_COUNTED)
     pages = max(1, -(-found // ROWS_PER_PAGE))
     page = min(query.page, pages)
-    order = (Study.priority.is_(None), Study.received_at, Study.id)
+    order = (Study.priority.is_(None), func.coalesce(Study.reopened_at, Study.received_at), Study.id)
     # The numbers first: what stands in a line costs more than its place, and is asked for one page only.
     ids = select(Study.id).where(*conditions).order_by(*order).limit(ROWS_PER_PAGE).offset((page - 1) * ROWS_PER_PAGE)
     shown = session.scalars(ids).all()

@@ -44,6 +44,12 @@ def find_user(session: Session, name: str) -> User | None:
     return session.scalars(select(User).where(User.name == name)).one_or_none()
 
 
+def hold_user(session: Session, name: str) -> User | None:
+    """Return a user who may come in, and hold them as they are until the transaction ends; None if there is none."""
+    may = select(User).where(User.name == name, User.disabled_at.is_(None)).with_for_update()
+    return session.scalars(may).one_or_none()
+
+
 def change_user(session: Session, name: str, **values: str | bool | datetime | None) -> bool:
     """Set columns of a user and end their sessions; returns False if there is none of that name."""
     user_id = session.scalar(update(User).where(User.name == name).values(**values).returning(User.id))

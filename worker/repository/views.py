@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ColumnElement, ScalarSelect, Select, func, select, union_all
+from sqlalchemy import ColumnElement, ScalarSelect, Select, case, func, select, union_all
 from sqlalchemy.orm import Session
 
 from worker.domain import DeliveryState, ImageState
@@ -29,7 +29,8 @@ class _View(BaseModel):
 class WorklistEntry(_View):
     """A study on the worklist; `status` is null while nothing has been said of it, `complete` is of this revision.
 
-    `read_at` is null while an image of it is unread. `verdict` is what its readers say together: `agrees`, `disagrees`
+    `read_at` is null while an image of it is unread; then `waiting_since` is when the first one came, or the first one
+    that came after it was read. `verdict` is what its readers say together: `agrees`, `disagrees`
     or `disagreement`; null if none has said anything.
     """
 
@@ -46,6 +47,7 @@ class WorklistEntry(_View):
     corrections: int
     received_at: datetime
     read_at: datetime | None
+    waiting_since: datetime | None
     verdict: str | None
 
 
@@ -141,7 +143,7 @@ def worklist(session: Session, *, limit: int) -> list[WorklistEntry]:
     """Return the `limit` studies that came last, raised ones first, then the longest waiting."""
     latest = worklist_lines().where(~Study.synthetic).order_by(Study.received_at.desc(), Study.id.desc()).limit(limit)
     entries = [WorklistEntry.model_validate(row) for row in session.execute(latest)]
-    return sorted(entries, key=lambda entry: (entry.priority is None, entry.received_at))
+    return sorted(entries, key=lambda entry: (entry.priority is None, entry.waiting_since or entry.received_at))
 
 
 def study_history(session: Session, study_instance_uid: str) -> StudyHistory | None:
@@ -231,6 +233,7 @@ def worklist_lines() -> Select[Any]:
         Study.corrections,
         Study.received_at,
         Study.read_at,
+        case((Study.read_at.is_(None), func.coalesce(Study.reopened_at, Study.received_at))).label("waiting_since"),
         summary().label("verdict"),
     )
 

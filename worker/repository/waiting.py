@@ -1,7 +1,7 @@
-"""Studies that nobody has read for too long."""
+"""Studies that nobody has read for too long, and whether anybody still tells us what is read."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session
@@ -9,12 +9,42 @@ from sqlalchemy.orm import Session
 from worker.domain import Stage
 from worker.tables import Result, Study
 
+UNHEARD_AFTER = timedelta(hours=1)
+UNHEARD_STUDIES = 5  # that came since; fewer say nothing
+_DAY, _WEEK = timedelta(days=1), timedelta(days=7)
+
 
 def signals(session: Session) -> tuple[datetime, datetime] | None:
     """Return when the first and the last study were read of which we were told; None if we never were."""
     first, last = (select(edge(Study.read_at)).where(Study.read_at.is_not(None)) for edge in (func.min, func.max))
     begin, end = session.scalar(first), session.scalar(last)
     return None if begin is None or end is None else (begin, end)
+
+
+def unheard_since(session: Session, now: datetime, escalate_after_minutes: float | None) -> datetime | None:
+    """Return since when nobody tells us what is read although somebody should, as where a RIS's interface is broken.
+
+    Somebody should who told us something in the same hour on the day before the silence, or on the same weekday before
+    it: at night, when nobody reads, `UNHEARD_STUDIES` may come and wait.
+
+    Args:
+        session: to read with.
+        now: present time.
+        escalate_after_minutes: the setting; without it nothing hangs on what was read, and this is None.
+    """
+    heard = None if escalate_after_minutes is None else signals(session)
+    if heard is None or now - heard[1] < UNHEARD_AFTER:
+        return None
+    came = select(Study.id).where(Study.received_at > heard[1], ~Study.synthetic).limit(UNHEARD_STUDIES)
+    if len(session.scalars(came).all()) < UNHEARD_STUDIES:
+        return None
+    usual = (_told_in_the_hour(session, now - -(-(now - heard[1]) // period) * period) for period in (_DAY, _WEEK))
+    return heard[1] if any(usual) else None
+
+
+def _told_in_the_hour(session: Session, until: datetime) -> bool:
+    told = exists().where(Study.read_at > until - UNHEARD_AFTER, Study.read_at <= until)
+    return bool(session.scalar(select(told)))
 
 
 def forgotten_studies(session: Session, *, since: datetime, until: datetime, limit: int) -> Sequence[int]:

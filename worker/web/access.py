@@ -69,6 +69,15 @@ def signed_in(request: Request, who: Annotated[SignedIn | None, Depends(whoever)
     return who
 
 
+def may_still_look(request: Request) -> bool:
+    """Return whether whoever asked some time ago would be let in now: sessions end, and users are disabled."""
+    try:
+        signed_in(request, whoever(request))
+    except (SignInFirst, PasswordFirst, BlindFirst, HTTPException):
+        return False
+    return True
+
+
 def role(*allowed: UserRole) -> Callable[..., SignedIn]:
     """Return a dependency that lets only these roles through."""
 

@@ -27,7 +27,8 @@ DONE: Mapping[str, str] = {
 
 router = APIRouter(include_in_schema=False, dependencies=[OwnForm])
 
-Uid = Annotated[str, Path(max_length=64, pattern=r"^[!-~]+$")]
+UID_PATTERN = r"^[!-~]+$"
+Uid = Annotated[str, Path(max_length=64, pattern=UID_PATTERN)]
 Reason = Annotated[str, Form(max_length=LONGEST_REASON, pattern=r"^[^\x00]*$")]
 Destination = Annotated[str, Form(max_length=64, pattern=r"^[^\x00]*$")]
 Confirmed = Annotated[bool, Form()]

@@ -33,14 +33,17 @@ class Attempts:
             )
 
     def failed(self, address: str, name: str) -> int:
-        """Count a wrong password; returns how many this name has now from this address."""
+        """Count a wrong password; returns how many there are if this one closes the door, else 0."""
         with self._lock:
             for key in ((address,), (address, name)):
                 self._failures[key] = [*self._recent(key), self.clock()]
                 self._failures.move_to_end(key)
             while len(self._failures) > _MOST_KEPT:
                 self._failures.popitem(last=False)
-            return len(self._failures[address, name])
+            of_name, of_address = len(self._failures[address, name]), len(self._failures[address,])
+        if of_name == MOST_PER_NAME:
+            return of_name
+        return of_address if of_address == MOST_PER_ADDRESS else 0
 
     def succeeded(self, address: str, name: str) -> None:
         """Forget the wrong passwords of a name from an address."""

@@ -1,17 +1,18 @@
 """Blind reading in shadow mode: the films of a study, one question, and nothing that was said of it."""
 
 from typing import Annotated
+from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter, Form, HTTPException, Request, Response
+from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.status import HTTP_303_SEE_OTHER, HTTP_404_NOT_FOUND, HTTP_422_UNPROCESSABLE_CONTENT
 
 from worker.errors import ReadingError, UnknownStudyError
 from worker.reading import LONGEST_COMMENT, Reading
-from worker.repository.blind import MOST_SHOWN, blind_study, unjudged
+from worker.repository.blind import MOST_SHOWN, blind_study, has_judged, unjudged
 from worker.service import Service
 from worker.web.access import OwnForm, Person
-from worker.web.actions import Uid
+from worker.web.actions import UID_PATTERN, Uid
 from worker.web.deeds import UNKNOWN
 from worker.web.pages import page
 
@@ -19,9 +20,11 @@ DAYS = 30
 
 router = APIRouter(include_in_schema=False)
 
+Done = Annotated[str | None, Query(max_length=64, pattern=UID_PATTERN)]  # the study that was judged just now
+
 
 @router.get("/blind")
-def waiting_list(request: Request, who: Person, *, done: bool = False) -> Response:
+def waiting_list(request: Request, who: Person, done: Done = None) -> Response:
     """Show the studies that wait for this reader's judgement; where flags are sent, there is only the worklist."""
     service: Service = request.app.state.service
     if not service.settings.shadow:
@@ -29,6 +32,7 @@ def waiting_list(request: Request, who: Person, *, done: bool = False) -> Respon
     now = service.now()
     with service.database.read() as session:
         studies = unjudged(session, who.name, now, DAYS)
+        done = done if done is not None and has_judged(session, who.name, done) else None
     more = len(studies) == MOST_SHOWN
     return page(request, "blind.html", who, studies=studies, more=more, days=DAYS, now=now, done=done)
 
@@ -37,6 +41,8 @@ def waiting_list(request: Request, who: Person, *, done: bool = False) -> Respon
 def films(request: Request, uid: Uid, who: Person) -> Response:
     """Show the films of a study, and ask."""
     service: Service = request.app.state.service
+    if not service.settings.shadow:  # there is no question that would be blind
+        return RedirectResponse(f"/studies/{quote(uid, safe='')}", HTTP_303_SEE_OTHER)
     with service.database.read() as session:
         study = blind_study(session, uid)
     if study is None:
@@ -59,4 +65,4 @@ def judge(
     except ReadingError as error:
         unknown = isinstance(error, UnknownStudyError)
         raise HTTPException(HTTP_404_NOT_FOUND if unknown else HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from None
-    return RedirectResponse("/blind?done=true", HTTP_303_SEE_OTHER)
+    return RedirectResponse(f"/blind?{urlencode({'done': uid})}", HTTP_303_SEE_OTHER)

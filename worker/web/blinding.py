@@ -1,7 +1,7 @@
 """Which pages a reader may open in shadow mode: none that tells of a flag, until the study is judged.
 
 A reader who knows the flag tends to agree with it, and the figures of the shadow report would praise the model for it.
-What is not named here is closed, so that a new page is.
+What is not named here is closed, so that a new page is. So is the report: of a day with one study it tells the flag.
 """
 
 from fastapi import Request
@@ -16,10 +16,6 @@ _OPEN = frozenset(
         "/blind",
         "/blind/{uid}",
         "/studies/{uid}/images/{image_id}/{frame}/film.png",
-        "/shadow",
-        "/shadow/report.html",
-        "/shadow/report.css",
-        "/api/v1/shadow",
     }
 )
 

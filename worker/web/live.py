@@ -9,16 +9,15 @@ import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import StreamingResponse
 from sqlalchemy import func, select
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.concurrency import run_in_threadpool
 
-from worker.db import Database
+from worker.db import AWAY, Database
 from worker.tables import Event
-from worker.web.access import User
+from worker.web.access import User, may_still_look
 
 LOOK_SECONDS = 0.5
-QUIET_SECONDS = 15  # then a line is sent all the same, so that a connection that broke is noticed
+LATE = 1000  # so many events may be committed before one that began earlier
+QUIET_SECONDS = 5  # then a line is sent all the same: a connection that broke is noticed, and a session that ended
 MOST_LISTENERS = 200
 
 _log = structlog.get_logger()
@@ -27,10 +26,11 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass
 class News:
-    """The number of the newest event of the audit trail, in which every change of a study is recorded."""
+    """How often the audit trail, in which every change of a study is recorded, was seen to have grown."""
 
     database: Database
     newest: int = 0
+    seen: tuple[int, int] = (0, 0)
     listeners: int = 0
     ended: bool = False
     away: bool = False
@@ -43,14 +43,14 @@ class News:
             if self.listeners == 0:
                 continue
             try:
-                newest, away = await run_in_threadpool(self._look), False
-            except (OperationalError, InterfaceError, PoolTimeoutError):
-                newest, away = self.newest, True
+                found, away = await run_in_threadpool(self._look), False
+            except AWAY:
+                found, away = self.seen, True
             if away and not self.away:
                 _log.warning("page-database-away")
             self.away = away
-            if newest != self.newest:
-                self.newest = newest
+            if found != self.seen:
+                self.seen, self.newest = found, self.newest + 1
                 await self._notify()
 
     async def end(self) -> None:
@@ -71,9 +71,12 @@ class News:
         async with self._changed:
             self._changed.notify_all()
 
-    def _look(self) -> int:
+    def _look(self) -> tuple[int, int]:
+        """Return the last number, and how many of those before it are there: PostgreSQL draws it before the commit."""
         with self.database.read() as session:
-            return session.scalar(select(func.max(Event.id))) or 0
+            last = session.scalar(select(func.max(Event.id))) or 0
+            late = select(func.count()).select_from(Event).where(Event.id > last - LATE)
+            return last, session.scalar(late) or 0
 
 
 @asynccontextmanager
@@ -91,6 +94,13 @@ async def events(request: Request, _who: User) -> StreamingResponse:
     return StreamingResponse(_lines(request, news), media_type="text/event-stream")
 
 
+def _may_listen(request: Request) -> bool:
+    try:
+        return may_still_look(request)
+    except AWAY:
+        return True  # nobody knows; what the page fetches is refused by itself
+
+
 async def _lines(request: Request, news: News) -> AsyncIterator[str]:
     if news.listeners >= MOST_LISTENERS:
         yield "retry: 30000\n\n"
@@ -101,6 +111,8 @@ async def _lines(request: Request, news: News) -> AsyncIterator[str]:
         yield "retry: 2000\ndata: hello\n\n"
         while not (news.ended or await request.is_disconnected()):
             newest = await news.after(seen)
+            if not await run_in_threadpool(_may_listen, request):
+                return  # the browser asks again, and is led to the form
             yield ": nothing new\n\n" if newest == seen else f"id: {newest}\ndata: changed\n\n"
             seen = newest
     finally:

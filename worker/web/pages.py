@@ -73,7 +73,8 @@ def page(
         status_code: of the answer.
         values: what the template shows.
     """
+    shadow: bool = request.app.state.service.settings.shadow
     text = environment.get_template(template).render(
-        who=who, csrf_token=who.csrf_token if who else "", path=request.url.path, **values
+        who=who, csrf_token=who.csrf_token if who else "", shadow=shadow, **values
     )
     return HTMLResponse(text, status_code=status_code)

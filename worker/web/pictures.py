@@ -11,7 +11,7 @@ from worker.films import DamagedFilmError, unpack_activation_map, unpack_stored_
 from worker.model.overlay import overlay
 from worker.repository.page_pictures import StoredFrame, foremost_frame, stored_frame
 from worker.service import Service
-from worker.web.access import User
+from worker.web.access import Person
 from worker.web.actions import Uid
 
 THUMBNAIL_PIXELS = 96
@@ -23,7 +23,7 @@ Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
 @router.get("/studies/{uid}/thumbnail.png")
-def thumbnail(request: Request, uid: Uid, _who: User) -> Response:
+def thumbnail(request: Request, uid: Uid, _who: Person) -> Response:
     """Show the most suspicious film of a study, small."""
     service: Service = request.app.state.service
     with service.database.read() as session:
@@ -34,13 +34,13 @@ def thumbnail(request: Request, uid: Uid, _who: User) -> Response:
 
 
 @router.get("/studies/{uid}/images/{image_id}/{frame}/film.png")
-def film(request: Request, uid: Uid, image_id: Number, frame: Number, _who: User) -> Response:
+def film(request: Request, uid: Uid, image_id: Number, frame: Number, _who: Person) -> Response:
     """Show a film as the network saw it."""
     return _png(_film(_stored(request, uid, image_id, frame)))
 
 
 @router.get("/studies/{uid}/images/{image_id}/{frame}/heatmap.png")
-def heatmap(request: Request, uid: Uid, image_id: Number, frame: Number, _who: User) -> Response:
+def heatmap(request: Request, uid: Uid, image_id: Number, frame: Number, _who: Person) -> Response:
     """Show a film with the model's activation map over it."""
     stored = _stored(request, uid, image_id, frame)
     if stored is None or stored.pixels is None or stored.activation_map is None:

@@ -7,8 +7,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from sqlalchemy.exc import DataError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.status import (
     HTTP_400_BAD_REQUEST,
@@ -21,6 +20,7 @@ from starlette.status import (
     HTTP_503_SERVICE_UNAVAILABLE,
 )
 
+from worker.db import AWAY
 from worker.faults import describe
 from worker.web.headers import safe_headers
 from worker.web.pages import page
@@ -53,7 +53,7 @@ EVERYWHERE: dict[int | str, dict[str, Any]] = {
     HTTP_401_UNAUTHORIZED: _answer("Nobody is signed in."),
     HTTP_403_FORBIDDEN: _answer("Not for this role, a form of another session, or the password must be changed first."),
     HTTP_413_CONTENT_TOO_LARGE: {"description": "The request is too large.", "content": {"text/plain": {}}},
-    HTTP_503_SERVICE_UNAVAILABLE: _answer(f"The database is away; ask again after {AGAIN_SECONDS} seconds."),
+    HTTP_503_SERVICE_UNAVAILABLE: _answer("The database is away, or this is made for somebody else: see Retry-After."),
 }
 
 
@@ -73,7 +73,7 @@ def tell_problems(app: FastAPI, *, https: bool) -> None:
     app.add_exception_handler(HTTPException, _tell_refusal)  # type: ignore[arg-type]  # it gets nothing else
     app.add_exception_handler(RequestValidationError, _tell_misunderstanding)  # type: ignore[arg-type]
     app.add_exception_handler(DataError, _tell_unstorable)
-    for away in (OperationalError, InterfaceError, PoolTimeoutError):
+    for away in AWAY:
         app.add_exception_handler(away, _tell_database_is_away)
     app.add_exception_handler(Exception, tell_ours)
 

@@ -1,6 +1,8 @@
 """The shadow-mode report: as a page, as a file to keep, and as JSON."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from html import escape
 from typing import Annotated
@@ -8,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from pydantic import BaseModel, ConfigDict
-from starlette.status import HTTP_400_BAD_REQUEST
+from starlette.status import HTTP_400_BAD_REQUEST, HTTP_503_SERVICE_UNAVAILABLE
 
 from worker.errors import ReportPeriodError
 from worker.printing.document import STYLE, served
@@ -20,6 +22,7 @@ from worker.web.access import Person, User
 
 # A year of a large hospital takes seconds: two at a time would only slow each other and everybody else.
 _ONE_AT_A_TIME = threading.Lock()
+_TURN_SECONDS = 2.0  # then who asks is sent away: whoever waits here keeps a thread from everybody else
 
 router = APIRouter()
 
@@ -78,8 +81,19 @@ def _found(request: Request, wanted: Days) -> ShadowReport:
         since, until = period(_start_of(wanted.since), _start_of(wanted.until), now)
     except ReportPeriodError as error:
         raise HTTPException(HTTP_400_BAD_REQUEST, str(error)) from error
-    with _ONE_AT_A_TIME, service.database.read() as session:
+    with _turn(), service.database.read() as session:
         return make_report(session, since, until, now, shadow=service.settings.shadow)
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    if not _ONE_AT_A_TIME.acquire(timeout=_TURN_SECONDS):
+        busy = "another report is being made: ask again in a minute"
+        raise HTTPException(HTTP_503_SERVICE_UNAVAILABLE, busy, {"Retry-After": "60"})
+    try:
+        yield
+    finally:
+        _ONE_AT_A_TIME.release()
 
 
 def _start_of(day: date | None) -> datetime | None:

@@ -16,7 +16,7 @@ from worker.accounts import LONGEST_PASSWORD, Accounts
 from worker.errors import AccountError
 from worker.repository.web_sessions import SignedIn
 from worker.web.access import FromHere, OwnForm, SignInFirst, whoever
-from worker.web.attempts import MOST_PER_NAME, WINDOW_SECONDS, Attempts
+from worker.web.attempts import WINDOW_SECONDS, Attempts
 from worker.web.pages import page
 
 _TOO_OFTEN = f"Too many wrong passwords. Try again in {WINDOW_SECONDS // 60} minutes, or ask an administrator."
@@ -48,12 +48,11 @@ def sign_in(request: Request, name: Name = "", password: Password = "") -> Respo
         if not attempts.is_open(address, name):  # while this one waited its turn
             return page(request, "login.html", problem=_TOO_OFTEN, status_code=HTTP_429_TOO_MANY_REQUESTS)
         token = accounts.sign_in(name, password, lifetime)
-        failures = attempts.failed(address, name) if token is None else 0
+        if token is None:
+            _count_failure(request, address, name)
     if token is not None:
         attempts.succeeded(address, name)
         return _with_session(request, token, lifetime)
-    if failures == MOST_PER_NAME:
-        accounts.note_failures(name, MOST_PER_NAME)
     return page(request, "login.html", problem=_WRONG, status_code=HTTP_401_UNAUTHORIZED)
 
 
@@ -85,8 +84,8 @@ def change_password(request: Request, who: Anybody, old: Password = "", new: Pas
     with request.app.state.hashing:
         if not attempts.is_open(address, person.name):
             return page(request, "password.html", person, problem=_TOO_OFTEN, status_code=HTTP_429_TOO_MANY_REQUESTS)
-        if accounts.sign_in(person.name, old, lifetime) is None:
-            attempts.failed(address, person.name)
+        if not accounts.is_right(person.name, old):
+            _count_failure(request, address, person.name)
             return page(request, "password.html", person, problem=_WRONG, status_code=HTTP_401_UNAUTHORIZED)
         if old == new:
             problem = "The new password is the old one: choose another."
@@ -99,6 +98,12 @@ def change_password(request: Request, who: Anybody, old: Password = "", new: Pas
             )
         token = accounts.sign_in(person.name, new, lifetime)
     return RedirectResponse("/login", HTTP_303_SEE_OTHER) if token is None else _with_session(request, token, lifetime)
+
+
+def _count_failure(request: Request, address: str, name: str) -> None:
+    failures = request.app.state.attempts.failed(address, name)
+    if failures:
+        request.app.state.accounts.note_failures(name, failures)
 
 
 def _person(who: SignedIn | None) -> SignedIn:

@@ -8,7 +8,7 @@ from dicom_io.reasons import Reason
 from worker.repository.page_query import Show, WorklistQuery
 from worker.repository.page_worklist import WorklistPart, find_worklist
 from worker.service import Service
-from worker.web.access import User
+from worker.web.access import Person, User
 from worker.web.health import Health
 from worker.web.pages import page
 
@@ -20,7 +20,7 @@ Wanted = Annotated[WorklistQuery, Query()]
 
 
 @router.get("/", include_in_schema=False)
-def worklist(request: Request, wanted: Wanted, who: User) -> Response:
+def worklist(request: Request, wanted: Wanted, who: Person) -> Response:
     """Show the worklist."""
     service: Service = request.app.state.service
     health: Health = request.app.state.health

@@ -1,12 +1,15 @@
 """Studies that nobody has read for too long are raised, on both kinds of database."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
 from tests.integration.worker.conftest import Clock
 from tests.studies import (
     FOLDER,
+    MINUTE,
     NOW,
     PACS,
     SECOND,
@@ -23,9 +26,12 @@ from tests.studies import (
 from worker.correcting import Correction
 from worker.db import Database
 from worker.errors import WithdrawalError
+from worker.exporting.facts import DatabaseFacts
 from worker.maintenance import Sweeper
+from worker.metrics.definitions import UNHEARD
 from worker.reading import Reading
 from worker.repository.model_versions import RegisteredModel
+from worker.repository.page_strip import read_strip
 from worker.repository.views import study_history
 from worker.service import Service
 from worker.stating import Speaker
@@ -213,6 +219,40 @@ def test_a_withdrawn_flag_does_not_wait(
     clock.advance(minutes=2 * HOUR)
     sweep()
     assert waiting(database) == []
+
+
+def test_a_read_signal_that_falls_silent_is_told(
+    database: Database, clock: Clock, site: Service, champion: RegisteredModel
+) -> None:
+    """After an hour in which studies came, at an hour when others were read: on the page, and to Prometheus."""
+    assert _unheard(site) is None  # nobody has ever said anything
+    for number, hours in enumerate((-23, 0)):
+        clock.time = heard = NOW + timedelta(hours=hours)
+        receive(database, incoming(f"2.25.8{number}", study=f"2.25.8{number}.9", at=heard))
+        Reading(site, "ris").mark_read(f"2.25.8{number}.9")
+    for number in range(4):
+        receive(database, incoming(f"2.25.7{number}", study=f"2.25.7{number}.9", at=heard + MINUTE))
+    said = {}
+    for hours in (1, 0.9, 1.5, 2, 24.5, 25.5, 14 * 24):
+        if hours == 0.9:  # until then there are four, which say nothing
+            receive(database, incoming("2.25.75", study="2.25.75.9", at=heard + MINUTE))
+        clock.time = heard + timedelta(hours=hours)
+        said[hours] = _unheard(site)
+    nobody_reads_then = {2: None, 24.5: None}
+    assert said == {1: None, 0.9: None, 1.5: heard, 25.5: heard, 14 * 24: heard} | nobody_reads_then
+    assert _unheard(site, escalate_after_minutes=None) is None
+    Reading(site, "ris").mark_read("2.25.75.9")
+    assert _unheard(site) is None
+
+
+def _unheard(site: Service, **changed: object) -> datetime | None:
+    """What the page's strip says, and that Prometheus is told the same."""
+    asked = replace(site, settings=site.settings.model_copy(update=changed))
+    with asked.database.read() as session:
+        strip = read_strip(session, asked.settings, asked.now(), policy=asked.delivery_policy)
+    told = DatabaseFacts(asked).ask()[UNHEARD]
+    assert told == ({} if changed else {(): strip.unheard_since is not None})
+    return strip.unheard_since
 
 
 def the_study_priority(database: Database) -> object:

@@ -66,6 +66,7 @@ CASES = (
     _one("CxrTriageDeadLetters", 'cxr_triage_dead_letters{destination="ris",instance="a"}', "0x10 1x20", "0x30"),
     _one("CxrTriageQuarantineGrows", 'cxr_triage_quarantined_images{instance="a"}', "3x10 14x20", "3x10 13x20"),
     Case("CxrTriageSenderSilent", {_SEEN: "0x20"}, {_SEEN: "0x5 18000+3600x15"}, "15h", every="1h"),
+    _one("CxrTriageReadSignalSilent", 'cxr_triage_read_signal_silent{instance="a"}', "0x5 1x25", "0x15 1x15"),
     Case(
         "CxrTriageDiskNearlyFull",
         {_FREE: "150x30", _SIZE: "9999x30", _KEPT: "100x30"},

@@ -8,6 +8,7 @@ let source;
 let running = false;
 let again = false;
 let last = 0;
+let resting = false; // in the background
 
 function say(on) {
   live.dataset.live = on ? "on" : "off";
@@ -36,6 +37,7 @@ async function refresh() {
 
 // The browser comes back by itself after a broken connection, but not after an answer that was no stream.
 function listen() {
+  if (resting || (source && source.readyState !== EventSource.CLOSED)) return;
   source = new EventSource("/events");
   source.addEventListener("open", () => {
     say(true);
@@ -44,15 +46,24 @@ function listen() {
   source.addEventListener("message", refresh);
   source.addEventListener("error", () => {
     say(false);
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 3000);
+    if (source.readyState !== EventSource.CLOSED) return;
+    refresh(); // refused: who is signed out sees the form, and no patient any more
+    setTimeout(listen, 3000);
   });
 }
 
-export function follow(showFresh) {
+// A browser has six connections to a host for all its tabs. Those in the background that keep none say so by `rests`.
+export function follow(showFresh, { rests = false } = {}) {
   show = showFresh;
-  listen();
-  setInterval(refresh, QUIET);
-  addEventListener("pagehide", () => source.close());
+  const look = () => {
+    resting = rests && document.hidden;
+    if (resting) source?.close();
+    else listen();
+  };
+  look();
+  document.addEventListener("visibilitychange", look);
+  setInterval(() => resting || refresh(), QUIET);
+  addEventListener("pagehide", () => source?.close());
   addEventListener("pageshow", (event) => event.persisted && listen());
 }
 

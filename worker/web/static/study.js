@@ -66,5 +66,5 @@ setInterval(() => {
   }
 }, 1000);
 watchFilms();
-follow(show);
+follow(show, { rests: true });
 keys({ h: lookAtAll, u: () => document.getElementById("up").click() });

@@ -22,7 +22,8 @@ function putRow(old, fresh) {
   old.className = fresh.className;
   [...old.cells].forEach((cell, at) => {
     const now = fresh.cells[at];
-    if (now.classList.contains("c-waiting")) cell.firstElementChild.dateTime = now.firstElementChild.dateTime;
+    const times = [cell, now].map((each) => each.querySelector(":scope.c-waiting > time"));
+    if (times[0] && times[1]) times[0].dateTime = times[1].dateTime;
     else put(cell, now.cloneNode(true));
   });
 }

@@ -10,10 +10,10 @@ from tests.integration.worker.conftest import Wakes
 from tests.integration.worker.web.conftest import ADMIN, READER, Browser
 from tests.studies import FOLDER, STUDY, incoming, prepare, receive, result, say, score_everything, the_study
 from worker.db import Database
-from worker.domain import DeliveryState, ImageState
+from worker.domain import DeliveryState, ImageState, PriorityReason
 from worker.queues import Queue
 from worker.repository.model_versions import RegisteredModel
-from worker.tables import Delivery, Event, Image
+from worker.tables import Delivery, Event, Image, Study
 
 SignIn = Callable[[str], Browser]
 HERE = f"/studies/{STUDY}"
@@ -57,6 +57,27 @@ def test_a_withdrawal_without_a_reason_is_refused(database: Database, sign_in: S
     browser = sign_in(READER)
     answer = browser.client.post(f"{HERE}/withdraw", data={"csrf_token": browser.csrf_token, "reason": " "})
     assert (answer.status_code, "Say why" in answer.text) == (422, True)
+    assert the_study(database).priority == "HIGH"
+
+
+@pytest.mark.usefixtures("flagged")
+def test_what_is_raised_for_its_wait_has_no_flag_to_withdraw(database: Database, sign_in: SignIn) -> None:
+    """No button offers what would be refused."""
+    client = sign_in(READER).client
+    assert 'data-action="withdraw"' in client.get(HERE).text
+    with database.begin() as session:
+        session.execute(update(Study).values(priority_reason=PriorityReason.WAITING_TIME))
+    assert 'data-action="withdraw"' not in client.get(HERE).text
+
+
+@pytest.mark.usefixtures("flagged")
+def test_a_reason_that_moves_the_operators_terminal_is_refused(database: Database, sign_in: SignIn) -> None:
+    """`cxr-triage study` prints it: control characters in it are no text."""
+    browser = sign_in(READER)
+    form = {"csrf_token": browser.csrf_token, "reason": "a fold\x1b]0;all is well\x07", "confirmed": "true"}
+    for base in (HERE, f"/api/v1{HERE}"):
+        answer = browser.client.post(f"{base}/withdraw", data=form)
+        assert (answer.status_code, "no text" in answer.text) == (409, True)
     assert the_study(database).priority == "HIGH"
 
 

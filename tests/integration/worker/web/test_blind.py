@@ -24,12 +24,15 @@ TELLING = [
     f"/studies/{STUDY}/thumbnail.png",
     f"/studies/{STUDY}/images/1/1/heatmap.png",
     "/events",
+    "/shadow",
+    "/shadow/report.html",
 ]
 TELLING_PROGRAMS = [
     "/api/v1/worklist",
     f"/api/v1/studies/{STUDY}",
     f"/api/v1/studies/{STUDY}/verdicts",
     "/api/v1/status",
+    "/api/v1/shadow",
 ]
 
 
@@ -68,6 +71,7 @@ def test_nothing_tells_a_reader_of_the_flag(flagged: Database, sign_in: SignIn) 
     for path in ("/blind", f"/blind/{STUDY}"):
         page = client.get(path)
         assert page.status_code == 200
+        assert 'href="/shadow' not in page.text
         assert not [
             word for word in ("HIGH", "0.92", "flagged", "SCREENED", "heatmap", "thumbnail") if word in page.text
         ]
@@ -84,6 +88,8 @@ def test_the_answer_is_kept_and_opens_the_study(
     [study] = found(flagged)
     assert (study.suspected, study.blind) == ((means,), True)
     assert STUDY not in reader.client.get("/blind").text
+    assert f'href="/studies/{STUDY}"' in reader.client.get(f"/blind?done={STUDY}").text
+    assert "/studies/2.25.404" not in reader.client.get("/blind?done=2.25.404").text
     assert reader.client.get(f"/studies/{STUDY}").status_code == 200
     assert reader.client.get("/").status_code == 303
 
@@ -130,6 +136,7 @@ def test_without_shadow_mode_nothing_is_hidden(flagged: Database, app: FastAPI, 
     client = sign_in(READER).client
     assert [client.get(path).status_code for path in ("/", f"/studies/{STUDY}")] == [200, 200]
     assert client.get("/blind").headers["location"] == "/"
+    assert client.get(f"/blind/{STUDY}").headers["location"] == f"/studies/{STUDY}"
 
 
 def test_what_is_no_answer_is_refused(flagged: Database, sign_in: SignIn) -> None:

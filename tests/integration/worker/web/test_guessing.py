@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import func, select
 
 from tests.integration.worker.web.conftest import ADMIN, PASSWORD, READER, Browser
 from tests.integration.worker.web.one_database import database_url  # noqa: F401 - a fixture
@@ -18,9 +20,11 @@ from worker.domain import UserRole
 from worker.repository.model_versions import RegisteredModel
 from worker.service import Service
 from worker.settings import Settings
+from worker.tables import Event
 from worker.web.app import build_app
 from worker.web.attempts import MOST_PER_ADDRESS, MOST_PER_NAME, WINDOW_SECONDS, Attempts
 from worker.web.serving import _configuration
+from worker.web_tables import WebSession
 
 SPELLINGS = (READER, "READER", "Reader", " reader", "reader ", "reader\t", "reader\0", "read\u200ber", "reader%00")
 
@@ -47,16 +51,22 @@ def _try(client: TestClient, name: str, password: str = "wrong", **headers: str)
     return client.post("/login", data={"name": name, "password": password}, headers=headers).status_code
 
 
+def _recorded(service: Service, kind: str) -> list[dict[str, object]]:
+    with service.database.read() as session:
+        return [event.detail for event in session.scalars(select(Event).where(Event.kind == kind))]
+
+
 def test_no_other_spelling_of_a_name_opens_the_door(anybody: TestClient) -> None:
     """There is one way to write a name, so the limit of a name is that of the account."""
     assert [_try(anybody, name, PASSWORD) for name in SPELLINGS] == [303] + [401] * (len(SPELLINGS) - 1)
 
 
-def test_names_by_the_dozen_end_at_the_limit_of_the_address(anybody: TestClient) -> None:
-    """Who tries one password on many names is stopped as well."""
+def test_names_by_the_dozen_end_at_the_limit_of_the_address(app: FastAPI, anybody: TestClient) -> None:
+    """Who tries one password on many names is stopped as well, and recorded once."""
     answers = Counter(_try(anybody, f"{SPELLINGS[n % len(SPELLINGS)]}{n}") for n in range(MOST_PER_ADDRESS + 5))
     assert answers == {401: MOST_PER_ADDRESS, 429: 5}
     assert _try(anybody, ADMIN, PASSWORD) == 429
+    assert _recorded(app.state.service, "sign-in-refused") == [{"user": None, "failures": MOST_PER_ADDRESS}]
 
 
 def test_many_guesses_at_once_are_as_few_as_one_after_the_other(app: FastAPI) -> None:
@@ -90,7 +100,8 @@ def test_the_door_opens_again_after_a_while() -> None:
     assert attempts.is_open("here", "reader")
     attempts.failed("here", "reader")
     attempts.succeeded("here", "reader")
-    assert attempts.failed("here", "reader") == 1
+    closed = [attempts.failed("here", "reader") for _ in range(MOST_PER_NAME + 1)]
+    assert closed == [0] * (MOST_PER_NAME - 1) + [MOST_PER_NAME, 0]
 
 
 def test_the_time_of_an_answer_does_not_tell_who_has_an_account(app: FastAPI, anybody: TestClient) -> None:
@@ -104,6 +115,39 @@ def test_the_time_of_an_answer_does_not_tell_who_has_an_account(app: FastAPI, an
         before = len(hasher.asked)
         assert _try(anybody, name) == 401
         assert len(hasher.asked) == before + 1, name
+
+
+def test_a_stolen_session_guesses_no_password_unseen(app: FastAPI, sign_in: Callable[[str], Browser]) -> None:
+    """At the form for another password the door closes after as many, which is recorded; no try opens a session."""
+    reader = sign_in(READER)
+    form = {"csrf_token": reader.csrf_token, "old": "wrong", "new": "another, longer one"}
+    answers = Counter(reader.client.post("/password", data=form).status_code for _ in range(MOST_PER_NAME + 1))
+    assert answers == {401: MOST_PER_NAME, 429: 1}
+    assert _recorded(app.state.service, "sign-in-refused") == [{"user": READER, "failures": MOST_PER_NAME}]
+
+
+def test_a_new_password_that_is_refused_leaves_no_session(app: FastAPI, sign_in: Callable[[str], Browser]) -> None:
+    """Nobody holds the token of one that was opened to look at the old password; nor did anybody sign in."""
+    reader = sign_in(READER)
+    form = {"csrf_token": reader.csrf_token, "old": PASSWORD, "new": "short"}
+    assert reader.client.post("/password", data=form).status_code == 422
+    with app.state.service.database.read() as session:
+        assert session.scalar(select(func.count()).select_from(WebSession)) == 1
+    assert _recorded(app.state.service, "signed-in") == [{"user": READER}]
+
+
+def test_a_password_that_changes_while_it_is_looked_at_opens_nothing(app: FastAPI) -> None:
+    """Who is signed out everywhere stays out, also with a sign-in that was on its way."""
+    accounts: Accounts = app.state.accounts
+
+    class Slow(CountingHasher):
+        def verify(self, password_hash: str, password: str) -> bool:
+            right = accounts.hasher.verify(password_hash, password)
+            accounts.change_password(READER, None, by="test")
+            return right
+
+    slow = Accounts(accounts.database, accounts.now, Slow())  # type: ignore[arg-type]
+    assert slow.sign_in(READER, PASSWORD, timedelta(hours=1)) is None
 
 
 def test_a_session_is_not_chosen_by_whoever_comes(app: FastAPI, sign_in: Callable[[str], Browser]) -> None:

@@ -7,9 +7,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from tests.integration.worker.web.conftest import READER, Browser
-from tests.studies import STUDY, incoming, receive, the_study
+from tests.studies import STUDY, incoming, prepare, receive, score_everything, state, the_study
 from worker.db import Database
 from worker.domain import UserRole
+from worker.repository.model_versions import RegisteredModel
+from worker.stating import Speaker
 
 SignIn = Callable[[str], Browser]
 READ, VERDICTS = f"/api/v1/studies/{STUDY}/read", f"/api/v1/studies/{STUDY}/verdicts"
@@ -70,6 +72,7 @@ def test_what_nobody_may_say(database: Database, anybody: TestClient, sign_in: S
         ({"verdict": "perhaps"}, 422),
         ({"verdict": "agrees", "comment": "x" * 2001}, 422),
         ({"verdict": "agrees", "comment": "a\0b"}, 422),
+        ({"verdict": "agrees", "comment": "a\x9b2Jb"}, 422),
         ({"verdict": "agrees", "comment": "x" * 2_000_000}, 413),
     ],
 )
@@ -88,12 +91,22 @@ def test_a_time_without_a_zone_and_a_uid_that_is_none_are_refused(engine: TestCl
     assert engine.post("/api/v1/studies/a%00b/read").status_code == 422
 
 
-def test_a_program_sees_no_comment(database: Database, engine: TestClient, sign_in: SignIn) -> None:
-    """It may name the patient: a study's history has it for people only."""
+def test_a_program_sees_nothing_that_a_reader_wrote(
+    database: Database, champion: RegisteredModel, speaker: Speaker, engine: TestClient, sign_in: SignIn
+) -> None:
+    """A comment and a reason may name the patient: a study's history has them for people only."""
     receive(database, incoming())
+    prepare(database)
+    score_everything(database, champion, flagged=["2.25.11"])
+    state(database, speaker.state_finding)
     browser = sign_in(READER)
     said = {"csrf_token": browser.csrf_token, "verdict": "disagrees", "comment": "Mrs. Doe has a skin fold"}
     assert browser.client.post(VERDICTS, data=said).status_code == 200
+    why = {"csrf_token": browser.csrf_token, "reason": "a fold of Mrs. Doe's skin"}
+    assert browser.client.post(f"/api/v1/studies/{STUDY}/withdraw", data=why).status_code == 200
     history = f"/api/v1/studies/{STUDY}"
+    assert "of Mrs. Doe's skin" in browser.client.get(history).text
+    assert "Doe" not in engine.get(history).text
+    assert "flag withdrawn by reader" in engine.get(history).text
     assert [verdict["comment"] for verdict in browser.client.get(history).json()["verdicts"]] == [said["comment"]]
     assert [verdict["comment"] for verdict in engine.get(history).json()["verdicts"]] == [None]

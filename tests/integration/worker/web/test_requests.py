@@ -4,6 +4,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from tests.integration.worker.conftest import Clock
 from tests.integration.worker.web.conftest import READER, Browser
 from tests.servers.ports import LOOPBACK, wait_until
-from worker.web import patience, size
+from tests.studies import NOW
+from worker.tables import Event
+from worker.web import live, patience, size
 from worker.web.live import MOST_LISTENERS, News
 from worker.web.serving import MOST_CONNECTIONS, _configuration
 from worker.web_section import WebSettings
@@ -206,6 +210,40 @@ def test_listeners_are_limited_and_leave(address: Address, app: FastAPI, sign_in
         assert b"retry: 30000" in asked(address, "GET /events", cookie)
         assert status(asked(address, "GET /api/v1/status", cookie)) == 200
     wait_until(lambda: news.listeners == 0, "nobody listening any more")
+
+
+@pytest.mark.parametrize("act", ["sign out", "disable", "another password", "expiry"])
+def test_the_news_end_with_the_session(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch, sign_in: Callable[[str], Browser], clock: Clock, act: str
+) -> None:
+    """A page that stays open after its session learns within moments that it is over, and shows the form."""
+    monkeypatch.setattr(live, "QUIET_SECONDS", 0.2)
+    reader, accounts, news = sign_in(READER), app.state.accounts, app.state.news
+    cookie = f"Cookie: session={reader.client.cookies['session']}"
+    with ThreadPoolExecutor(1) as open_page, served(app) as address:
+        told = open_page.submit(asked, address, "GET /events", cookie)
+        wait_until(lambda: news.listeners == 1, "the open page")
+        if act == "sign out":
+            reader.client.post("/logout", data={"csrf_token": reader.csrf_token})
+        elif act == "disable":
+            accounts.disable(READER, by="test")
+        elif act == "another password":
+            accounts.change_password(READER, None, by="test")
+        else:
+            clock.advance(hours=13)
+        assert b"hello" in told.result(timeout=10)
+        assert news.listeners == 0
+
+
+def test_an_event_that_is_committed_late_is_news(app: FastAPI) -> None:
+    """PostgreSQL numbers events before they are committed: a smaller number may come after a greater one."""
+    news: News = app.state.news
+    seen = []
+    for number in (10, 9):
+        with news.database.begin() as session:
+            session.add(Event(id=number, at=NOW, kind="result", detail={}))
+        seen.append(news._look())
+    assert seen[0] != seen[1] == news._look()
 
 
 def test_more_connections_than_can_be_are_told_so(

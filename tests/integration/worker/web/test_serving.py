@@ -51,6 +51,9 @@ def test_passwords_do_not_cross_the_network_in_the_clear(configured: Callable[..
         with pytest.raises(ValidationError, match="in the clear"):
             configured(host=host)
     assert configured(host="::1").web.host == "::1"
+    with pytest.raises(ValidationError, match=r"in the clear to triage\.example"):
+        configured(public_url="http://triage.example")  # a proxy that takes them in the clear
+    assert not configured(public_url="http://localhost:8080").web.is_https
 
 
 def test_a_page_on_every_address_must_be_told_its_name(configured: Callable[..., Settings], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from worker.accounts import Accounts
 from worker.db import Database
 from worker.domain import UserRole
 from worker.repository.model_versions import RegisteredModel
+from worker.web.shadow import _ONE_AT_A_TIME
 
 SignIn = Callable[[str], Browser]
 PATHS = ["/shadow", "/shadow/report.html", "/api/v1/shadow"]
@@ -46,6 +47,18 @@ def test_people_see_the_report(judged: Database, sign_in: SignIn, name: str) -> 
     balance = Balance()
     balance.feed(page.text)
     assert (balance.open, balance.wrong) == ([], [])
+
+
+def test_who_would_wait_for_another_report_is_sent_away(
+    judged: Database, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many who press the button again and again keep no thread from the worklist."""
+    monkeypatch.setattr("worker.web.shadow._TURN_SECONDS", 0.01)
+    client = sign_in(READER).client
+    with _ONE_AT_A_TIME:
+        refused = client.get("/api/v1/shadow")
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "60")
+    assert client.get("/api/v1/shadow").status_code == 200
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -3,18 +3,20 @@
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import update
 
 from tests.integration.worker.conftest import Clock
 from tests.integration.worker.web.conftest import READER, Browser
 from tests.studies import MINUTE, NOW, incoming, prepare, receive, result, say, score_everything
 from worker.db import Database
 from worker.repository.model_versions import RegisteredModel
+from worker.tables import Score
 
 SignIn = Callable[[str], Browser]
 
 _ALL = ["2.25.13.9", "2.25.11.9", "2.25.12.9"]
 _FOUND = {
-    "show=flagged": ["2.25.13.9"],
+    "show=raised": ["2.25.13.9"],
     "show=unscreened": [],
     "reason=lateral-view": [],
     "text=B": ["2.25.12.9"],
@@ -80,7 +82,31 @@ def test_what_is_read_leaves_the_worklist(sign_in: SignIn) -> None:
     said = {"csrf_token": browser.csrf_token, "verdict": "agrees"}
     assert browser.client.post("/studies/2.25.13.9/verdict", data=said).status_code == 303
     assert _order(browser.client.get("/").text) == ["2.25.11.9", "2.25.12.9"]
-    assert "read, agrees" in browser.client.get("/?show=all").text
+    assert "agrees" in browser.client.get("/?show=all").text
+
+
+@pytest.mark.usefixtures("three")
+def test_a_wait_is_that_of_what_nobody_has_read(database: Database, sign_in: SignIn, clock: Clock) -> None:
+    """A study that was read waits no longer; one that got another film waits since that, behind the others."""
+    browser = sign_in(READER)
+    token = {"csrf_token": browser.csrf_token}
+    for uid in ("2.25.11.9", "2.25.12.9"):
+        assert browser.client.post(f"/studies/{uid}/read", data=token).status_code == 303
+    receive(database, incoming("2.25.14", study="2.25.11.9", at=clock.time))
+    clock.advance(minutes=5)
+    page = browser.client.get("/?show=all").text
+    assert _order(page) == ["2.25.13.9", "2.25.12.9", "2.25.11.9"]
+    assert f'<time datetime="{NOW.replace(hour=11).isoformat()}">5 min</time>' in page
+    assert '<td class="c-waiting"><span class="why">read</span></td>' in page
+    assert "5 min</time>" in browser.client.get("/studies/2.25.11.9").text
+
+
+@pytest.mark.usefixtures("three")
+def test_a_probability_near_the_threshold_is_told_from_it(database: Database, sign_in: SignIn) -> None:
+    """The shipped threshold is below 0.03: two digits would show what was flagged and what was not as the same."""
+    with database.begin() as session:
+        session.execute(update(Score).values(probability=0.0231, threshold=0.0249))
+    assert '<span class="number">0.023</span>' in sign_in(READER).client.get("/").text
 
 
 def test_an_empty_worklist_says_so(sign_in: SignIn) -> None:
