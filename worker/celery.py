@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 
 from worker import heartbeat
 from worker.broker import TIMEOUT_SECONDS, broker_settings, takes_messages
+from worker.leaving import leave_quickly
 from worker.metrics.recorder import Recorder
 from worker.observability import configure_logging, name_process
 from worker.private_files import keep_files_private
@@ -81,6 +82,7 @@ def _configure_logging(**_kwargs: Any) -> None:
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
 def _import_consumed_tasks(sender: Any, **_kwargs: Any) -> None:
     name_process(_role(sender.app))
+    leave_quickly()
     for queue in sender.app.amqp.queues.consume_from:
         try:
             for module in (queue, *_SHARING.get(queue, ())):
@@ -118,6 +120,7 @@ def _count_in_a_child(**_kwargs: Any) -> None:
 @signals.beat_init.connect  # type: ignore[untyped-decorator]
 def _count_in_beat(**_kwargs: Any) -> None:
     name_process("beat")
+    leave_quickly()
     _record("beat")
 
 

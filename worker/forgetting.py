@@ -25,17 +25,32 @@ _NO_OWNER = "only the user that ran `cxr-triage migrate` may change tables: give
 _log = structlog.get_logger()
 
 
-def forget_months(service: Service, before: datetime) -> int:
-    """Make the months to come, and drop those that are over since `before`; returns how many images are gone."""
+def forget_months(service: Service, before: datetime, time_is_left: Callable[[], bool] = lambda: True) -> int:
+    """Make the months to come, and drop those that are over since `before`, one after the other.
+
+    Readers of the tables are waited for once, and no longer than `take_alone` does: then all of it is left to the next
+    run, since whoever reads or writes meanwhile waits behind us.
+
+    Args:
+        service: its database and clock.
+        before: time up to which months are old.
+        time_is_left: asked before each month; the rest is left to the next run.
+
+    Returns:
+        How many images are gone.
+    """
     now = service.now()
     with service.database.read() as session:
         months = old_months(session, before=before)
-    _attempt(service, partial(_make, now=now))
-    gone = sum(_attempt(service, partial(drop_month, month=month, now=now)) for month in months)
+    gone = [_attempt(service, partial(_make, now=now))]
+    for month in months:
+        if gone[-1] is None or not time_is_left():
+            break
+        gone.append(_attempt(service, partial(drop_month, month=month, now=now)))
     with service.database.read() as session:
         if has_strays(session, now):
             _log.warning("prepared-images-without-a-month", advice="let `cxr-triage purge` run at least once a month")
-    return gone
+    return sum(count or 0 for count in gone)
 
 
 def _make(session: Session, now: datetime) -> int:
@@ -44,7 +59,8 @@ def _make(session: Session, now: datetime) -> int:
     return 0
 
 
-def _attempt(service: Service, change: Callable[[Session], int]) -> int:
+def _attempt(service: Service, change: Callable[[Session], int]) -> int | None:
+    """Make a change of the tables; returns how many images are gone, None if somebody holds the tables."""
     try:
         with service.database.begin() as session:
             return change(session)
@@ -55,4 +71,4 @@ def _attempt(service: Service, change: Callable[[Session], int]) -> int:
             raise
         advice = _NO_OWNER if isinstance(error.orig, errors.InsufficientPrivilege) else "the next purge tries again"
         _log.warning("prepared-images-month-left", error=type(error.orig).__name__, advice=advice)
-        return 0
+        return None if isinstance(error.orig, errors.LockNotAvailable) else 0

@@ -14,8 +14,9 @@ from dicom_io.scp import ReceivedObject
 from worker.domain import Urgency
 from worker.metrics.counting import Senders, count_received
 from worker.queues import Queue
-from worker.repository.intake import IncomingImage, Receipt, is_synthetic, record_image, record_other_object
+from worker.repository.intake import IncomingImage, Receipt, record_image, record_other_object
 from worker.repository.rejections import record_rejection
+from worker.repository.synthetic import is_synthetic
 from worker.service import Service
 
 _URGENCY = {0: Urgency.MEDIUM, 1: Urgency.HIGH, 2: Urgency.LOW}  # PS3.7 E.1, Priority (0000,0700)
@@ -46,7 +47,6 @@ class Intake:
                 receipt = self._take(received)
             except SQLAlchemyError as error:
                 raise OutOfResourcesError(f"database: {type(error).__name__}; the sender may try again") from error
-            count_received(receipt)
             _log.info(
                 "object-received",
                 sop_instance_uid=reference.sop_instance_uid,
@@ -58,17 +58,21 @@ class Intake:
         reference = received.identification.reference
         if received.identification.made_here or not carries_pixels(reference.sop_class_uid):
             self._record(received)
-            self._senders.seen(received.calling_ae_title, self.service.now())
+            self._count(received, None)
             return None
         self.service.spool.store(received.content_sha256, (received.file_head, received.data_set))
         with self.service.database.begin() as session:
             receipt = record_image(session, self._incoming(received))
             synthetic = is_synthetic(session, reference.study_instance_uid)
         if not synthetic:  # a doctor that asks as the PACS must not hide that the PACS is silent
-            self._senders.seen(received.calling_ae_title, self.service.now())
+            self._count(received, receipt)
         if receipt is not Receipt.DUPLICATE:
             self.service.wake(Queue.PREPARE)
         return receipt
+
+    def _count(self, received: ReceivedObject, receipt: Receipt | None) -> None:
+        count_received(receipt)
+        self._senders.seen(received.calling_ae_title, self.service.now())
 
     def _record(self, received: ReceivedObject) -> None:
         reference, now = received.identification.reference, self.service.now()

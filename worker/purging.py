@@ -1,5 +1,7 @@
 """The purge step: what was received and prepared goes after its days, once nobody can need it any more.
 
+The doctor's own studies go after a day, rows and all.
+
 The file goes first, then its row says so, in one transaction that holds the study: a crash between the two leaves a row
 that is purged again, and a file that is already gone. Files that no row wants are found by looking at the spool.
 """
@@ -27,25 +29,38 @@ from worker.repository.retention import (
     purgeable_files,
     wanted,
 )
+from worker.repository.synthetic import count_own, delete_own, lock_own, own_studies, shared_contents
 from worker.service import Service
 
 FILES_PER_TRANSACTION = 50
 ROWS_PER_TRANSACTION = 500
 SENT_AGAIN_WITHIN = timedelta(hours=1)  # a file that was touched later than this ago may be about to get a row
+STUDIES_PER_TRANSACTION = 200
 LEFTOVER_AFTER = timedelta(days=1)
+OWN_STUDIES_AFTER = timedelta(days=1)
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """What a run took away: received files, prepared images, files without a row, and what dead writers had begun."""
+    """What a run took away.
+
+    Attributes:
+        files: received ones, with those of the doctor's films.
+        prepared: images.
+        orphans: files without a row.
+        begun: what dead writers had begun.
+        bytes: of all files.
+        synthetic: the doctor's own studies.
+    """
 
     files: int = 0
     prepared: int = 0
     orphans: int = 0
     begun: int = 0
     bytes: int = 0
+    synthetic: int = 0
 
     def __add__(self, other: "Purged") -> "Purged":
         """Count two runs together."""
@@ -58,6 +73,7 @@ class Forecast:
 
     files: int
     prepared: int
+    synthetic: int
     kept: dict[str, int]
 
 
@@ -76,7 +92,7 @@ class Purger:
         """Take away what may go.
 
         Args:
-            seconds: after which the rest is left to the next run.
+            seconds: after which nothing new is begun, and the rest left to the next run.
             part: which part of the spool is looked through for files without a row, from 0.
             parts: into how many it is divided.
 
@@ -87,7 +103,8 @@ class Purger:
         if not self.service.spool.root.is_dir():
             raise ConfigurationError(f"no spool in {self.service.settings.data_dir}: run it where the listener's is")
         end = self.clock() + seconds
-        total = self._files(end) + self._prepared(end) + self._leftovers(folders(self.service.spool.root)[part::parts])
+        total = self._files(end) + self._prepared(end) + self._synthetic(end)
+        total += self._leftovers(folders(self.service.spool.root)[part::parts])
         if total != Purged():
             with self.service.database.begin() as session:
                 record(session, "purge", self.service.now(), None, **asdict(total))
@@ -103,13 +120,43 @@ class Purger:
             kept = keepers(session, before=before, now=now)
             may_go = purgeable_files(session, before=before, now=now, limit=None)
             prepared = old_prepared(session, before=self._prepared_before())
-        return Forecast(len(may_go), prepared, kept)
+            synthetic = count_own(session, before=now - OWN_STUDIES_AFTER)
+        return Forecast(len(may_go), prepared, synthetic, kept)
 
     def _raw_before(self) -> datetime:
         return self.service.now() - timedelta(days=self.service.settings.retention.raw_days)
 
     def _prepared_before(self) -> datetime:
         return self.service.now() - timedelta(days=self.service.settings.retention.prepared_days)
+
+    def _synthetic(self, end: float) -> Purged:
+        total, after, before = Purged(), 0, self.service.now() - OWN_STUDIES_AFTER
+        while self.clock() < end:
+            with self.service.database.read() as session:
+                chunk = own_studies(session, before=before, limit=STUDIES_PER_TRANSACTION, after=after)
+            if not chunk:
+                break
+            total += self._purge_synthetic(chunk, before)
+            after = chunk[-1]
+        return total
+
+    def _purge_synthetic(self, chunk: Sequence[int], before: datetime) -> Purged:
+        touched = (self.service.now() - SENT_AGAIN_WITHIN).timestamp()
+        total, gone = Purged(), []
+        with self.service.database.begin() as session:
+            studies = lock_own(session, chunk, before=before)
+            shared = shared_contents(session, studies)
+            for study in studies:
+                content = study.content_sha256
+                if content is not None and content not in shared:
+                    path = self.service.spool.path(content)
+                    length = _size(path)
+                    if not discard(path, unless_touched_since=touched):
+                        continue
+                    total += Purged(files=1, bytes=length)
+                gone.append(study)
+            prepared = delete_own(session, gone)
+        return total + Purged(prepared=prepared, synthetic=len(gone))
 
     def _files(self, end: float) -> Purged:
         total, after, before = Purged(), 0, self._raw_before()
@@ -139,7 +186,8 @@ class Purger:
         return Purged(files=len(gone), bytes=size)
 
     def _prepared(self, end: float) -> Purged:
-        total = Purged(prepared=forget_months(self.service, self._prepared_before()))
+        months = forget_months(self.service, self._prepared_before(), lambda: self.clock() < end)
+        total = Purged(prepared=months)
         while self.clock() < end:
             with self.service.database.begin() as session:
                 deleted = delete_prepared(session, before=self._prepared_before(), limit=ROWS_PER_TRANSACTION)

@@ -99,11 +99,10 @@ class Speaker:
     def _state(self, session: Session, study: Study, verdict: Verdict, stage: Stage, now: datetime) -> bool:
         model = last_scoring_model(session, study.id) or self.champion
         flag = self._flag(session, study, name_other_models(verdict, model.reference), stage, now, model.reference)
-        destinations = () if study.synthetic else self.destinations
         told, callers = told_destinations(session, study.id), study_callers(session, study.id)
         names = [
             destination.name
-            for destination in destinations
+            for destination in self.destinations
             if wants(destination, flag, in_scope=verdict.in_scope, callers=callers, told=destination.name in told)
         ]
         return add_result(session, study, flag, stage, model, names)

@@ -25,6 +25,7 @@ from worker.cli import (
     users,
     web,
 )
+from worker.leaving import leave_quickly
 
 app = typer.Typer(
     name="cxr-triage",
@@ -66,4 +67,5 @@ app.add_typer(users.app, name="users")
 
 def main() -> None:
     """Run the command line."""
+    leave_quickly()
     app()

@@ -28,12 +28,13 @@ def purge(config: ConfigOption = None, *, dry_run: DryRunOption = False) -> None
             note_command(database, "purge", **asdict(purged))
     typer.echo(
         f"gone: {purged.files} received files, {purged.prepared} prepared images, {purged.orphans} files without an "
-        f"image, {purged.begun} begun files; {purged.bytes} bytes"
+        f"image, {purged.begun} begun files, {purged.synthetic} studies of the doctor; {purged.bytes} bytes"
     )
 
 
 def _print_forecast(forecast: Forecast) -> None:
-    typer.echo(f"would go: {forecast.files} received files, {forecast.prepared} prepared images")
+    own = f"{forecast.synthetic} studies of the doctor"
+    typer.echo(f"would go: {forecast.files} received files, {forecast.prepared} prepared images, {own}")
     for reason, count in forecast.kept.items():
         typer.echo(f"old, but kept as {reason}: {count}")
 

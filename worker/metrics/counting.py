@@ -52,8 +52,11 @@ class Senders:
 
 
 def counter_of(kind: str, detail: Mapping[str, object]) -> Callable[[], None] | None:
-    """Return what counts an event of the audit trail once it is committed; None if it is not counted."""
-    if kind in _EVENTS:
+    """Return what counts an event of the audit trail once it is committed; None if it is not counted.
+
+    What came of the doctor's own film is not.
+    """
+    if kind in _EVENTS and not detail.get("synthetic"):
         return IMAGES.labels(_EVENTS[kind], str(detail.get("reason") or "")).inc
     if kind == "image-retry":
         return ATTEMPTS_FAILED.labels(str(detail["step"])).inc

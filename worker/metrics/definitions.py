@@ -89,7 +89,8 @@ TURNED_AWAY = _counter(
 )
 RECEIVED = _counter(
     "objects_received_total",
-    "Objects that are safe here: `new`, `replacement`, `duplicate`, or `other` for those without pixels.",
+    "Objects that are safe here: `new`, `replacement`, `duplicate`, or `other` for those without pixels; without the "
+    "doctor's films.",
     "receipt",
     zero=[("new",), ("replacement",), ("duplicate",), ("other",)],
 )
@@ -102,7 +103,8 @@ SENDER_SEEN = _gauge(
 )
 IMAGES = _counter(
     "images_total",
-    "Images that came to a state: `prepared`, then `scored`, or else `out-of-scope` or `failed`, with the reason.",
+    "Images that came to a state: `prepared`, then `scored`, or else `out-of-scope` or `failed`, with the reason; "
+    "without the doctor's films.",
     "state",
     "reason",
     zero=[("prepared", ""), ("scored", "")],
@@ -181,7 +183,7 @@ CLOCK_OFFSET = _define(
 WAITING = _define(
     "work_waiting",
     "gauge",
-    "Rows that a stage has before it, counted up to 10000; `conclude`: studies.",
+    "Rows that a stage has before it, the doctor's films too, counted up to 10000; `conclude`: studies.",
     ["stage"],
 )
 OLDEST = _define(
@@ -206,7 +208,9 @@ UNHEARD = _define(
     "Whether nobody has said for an hour what was read, although studies came and it is said at this hour of other "
     "days; only with `escalate_after_minutes`.",
 )
-QUARANTINED = _define("quarantined_images", "gauge", "Images whose every attempt failed, up to 10000.")
+QUARANTINED = _define(
+    "quarantined_images", "gauge", "Images whose every attempt failed, up to 10000, without the doctor's."
+)
 IN_SERVICE = _define("model_in_service_info", "gauge", "1: the model in service.", ["name", "version", "sha256"])
 DISK_FREE = _define("disk_free_bytes", "gauge", "Free space where `data_dir` lies.")
 DISK_SIZE = _define("disk_size_bytes", "gauge", "Size of the file system where `data_dir` lies.")

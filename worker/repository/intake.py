@@ -73,11 +73,6 @@ def record_image(session: Session, incoming: IncomingImage) -> Receipt:
     return receipt
 
 
-def is_synthetic(session: Session, study_instance_uid: str) -> bool:
-    """Tell whether a study is the doctor's own."""
-    return bool(session.scalar(select(Study.synthetic).where(Study.study_instance_uid == study_instance_uid)))
-
-
 def record_other_object(
     session: Session, reference: SOPInstanceReference, calling_ae_title: str, now: datetime, fault: str | None = None
 ) -> None:

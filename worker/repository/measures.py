@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal_column, select, text, union_all
+from sqlalchemy import ColumnElement, and_, func, literal_column, select, text, union_all
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from worker.destination_tables import DestinationOutage
 from worker.domain import DeliveryState, Flag, ImageState, Origin, Stage, Urgency
 from worker.repository.claims import ClaimPolicy, is_work
 from worker.repository.outages import paused_destinations
+from worker.repository.synthetic import is_own
 from worker.table_base import Claimable
 from worker.tables import Commitment, Delivery, Image, Score, Study
 
@@ -59,8 +60,8 @@ def waiting(session: Session) -> dict[str, Waiting]:
 
 
 def quarantined(session: Session) -> int:
-    """Return how many images failed, up to `MOST_COUNTED`."""
-    return _count(session, Image.id, Image.state == ImageState.FAILED)
+    """Return how many images failed, up to `MOST_COUNTED`, the doctor's apart."""
+    return _count(session, Image.id, and_(Image.state == ImageState.FAILED, ~is_own()))
 
 
 def destination_facts(

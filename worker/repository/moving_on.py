@@ -12,6 +12,7 @@ from dicom_io.reasons import Reason
 from worker.domain import ImageState
 from worker.model.judgement import STRANGE_FLAGGED_IMAGE
 from worker.repository.audit import record_all
+from worker.repository.synthetic import mark
 from worker.tables import Image, ModelVersion, Score, Study
 
 _Row = Any  # of one of the two statements below
@@ -27,8 +28,9 @@ def move_on(session: Session, image_ids: Sequence[int], now: datetime) -> None:
     The number of statements does not depend on the number of images.
     """
     frames = _frames(session, image_ids)
+    of_study = (Study.study_instance_uid, Study.synthetic)
     prepared = (
-        select(Image.id, Image.reason, Image.warnings, Image.last_error, Image.traceback, Study.study_instance_uid)
+        select(Image.id, Image.reason, Image.warnings, Image.last_error, Image.traceback, *of_study)
         .join(Study)
         .where(Image.id.in_(image_ids), Image.state == ImageState.PREPARED)
         .order_by(Image.id)
@@ -40,7 +42,8 @@ def move_on(session: Session, image_ids: Sequence[int], now: datetime) -> None:
         if of_image and all(frame.scored_at is not None for frame in of_image):
             end = _end(image, of_image)
             ends.append(end)
-            events.append((f"image-{end['state']}", image.study_instance_uid, _detail(end, of_image, models)))
+            detail = {**_detail(end, of_image, models), **mark(synthetic=image.synthetic)}
+            events.append((f"image-{end['state']}", image.study_instance_uid, detail))
     if ends:
         session.execute(update(Image), ends)
     record_all(session, now, events)

@@ -18,6 +18,7 @@ from worker.repository.moving_on import move_on
 from worker.repository.noted_rejections import noted_rejection
 from worker.repository.results import lock_studies
 from worker.repository.scoring import fail_frames
+from worker.repository.synthetic import mark
 from worker.tables import Image, PreparedImage, Score, Study
 
 FILE_PURGED = "retention has removed the received file: send the image again, then `cxr-triage quarantine retry`"
@@ -111,7 +112,7 @@ def finish_image(
             session.execute(insert(Score).values(**_new_score(work, number, row.urgency, now)))
     follow_newest_header(session, study, before, now)
     error = {} if preparation.fault is None else {"error": preparation.fault.error}
-    detail = {"image_id": work.image_id, "reason": preparation.reason, **error}
+    detail = {"image_id": work.image_id, "reason": preparation.reason, **error, **mark(synthetic=study.synthetic)}
     record(session, f"image-{preparation.state}", now, work.study_instance_uid, **detail)
     if scored:
         move_on(session, [work.image_id], now)  # every frame may have its score already
@@ -141,8 +142,9 @@ def fail_exhausted_images(session: Session, image_ids: Sequence[int], now: datet
     for image in session.scalars(waiting).all():
         note_death(image)
         image.state, image.reason = ImageState.FAILED, Reason.ATTEMPTS_EXHAUSTED
-        uid = session.get_one(Study, image.study_id).study_instance_uid
-        record(session, "image-failed", now, uid, image_id=image.id, reason=image.reason, error=image.last_error)
+        study = session.get_one(Study, image.study_id)
+        detail = {"image_id": image.id, "error": image.last_error, **mark(synthetic=study.synthetic)}
+        record(session, "image-failed", now, study.study_instance_uid, reason=image.reason, **detail)
 
 
 def _record_retry(session: Session, image: Image, study_instance_uid: str, now: datetime) -> None:

@@ -63,10 +63,11 @@ def quiet_studies(session: Session, *, now: datetime, quiet: timedelta, limit: i
 
 
 def overdue_studies(session: Session, *, now: datetime, limit: int) -> Sequence[int]:
-    """Return studies with work left after their due time, of whose revision that has not been said yet."""
+    """Return studies with work left after their due time of whose revision that is still unsaid; not the doctor's."""
     working = exists().where(Image.study_id == Study.id, Image.state.in_(WORKING_STATES))
     said = exists().where(Result.study_id == Study.id, Result.revision == Study.revision, Result.stage == Stage.OVERDUE)
-    statement = select(Study.id).where(Study.concluded_revision < Study.revision, Study.due_at <= now, working, ~said)
+    late = (Study.concluded_revision < Study.revision, Study.due_at <= now, ~Study.synthetic)
+    statement = select(Study.id).where(*late, working, ~said)
     return session.scalars(statement.order_by(Study.due_at).limit(limit)).all()
 
 
@@ -125,9 +126,14 @@ def add_result(
 ) -> bool:
     """Append the result, its outbox rows and its event, and let the study say the same; once per stage and revision.
 
+    Of the doctor's own study nothing is appended, since that could never be deleted again, and nobody is told.
+
     Returns:
         False if this was said before.
     """
+    if study.synthetic:
+        _update_study(study, flag)
+        return True
     values = {
         "result_uid": flag.result_uid,
         "study_id": study.id,
@@ -145,8 +151,7 @@ def add_result(
     _update_study(study, flag)
     detail = {"result_uid": flag.result_uid, "stage": stage, "status": flag.status, "reason": flag.reason}
     record(session, "result", flag.created_at, study.study_instance_uid, **detail, **_priority(flag))
-    if not study.synthetic:
-        after_commit(session, RESULTS.labels(stage, flag.status, flag.reason or "", flag.priority or "").inc)
+    after_commit(session, RESULTS.labels(stage, flag.status, flag.reason or "", flag.priority or "").inc)
     return True
 
 

@@ -15,6 +15,7 @@ from worker.repository.counting import count_studies
 from worker.repository.model_versions import champion, in_service_since
 from worker.repository.rescreen_difference import rescreened_frames
 from worker.repository.rescreen_views import RescreenedFrame
+from worker.repository.synthetic import is_own
 from worker.repository.verdicts import VerdictView, summary, verdicts
 from worker.repository.waiting import signals
 from worker.table_base import Claimable
@@ -120,7 +121,8 @@ class ServiceStatus(_View):
     The oldest times are those of the work that has waited longest; null if none waits. `scored_by_another` names the
     model of the newest score if that is another one than is in service and was: then a score host cannot load it.
     `kept_bytes` is null if no size is known. `studies` is an estimate where there are very many (`count_studies`).
-    `last_read_at` is when we were last told that a study was read.
+    `last_read_at` is when we were last told that a study was read. The doctor's films
+    count in `waiting` and in what is kept, and nowhere else.
     """
 
     studies: int
@@ -202,7 +204,7 @@ def service_status(session: Session) -> ServiceStatus:
         oldest_waiting={name: row[1] for name, row in waiting.items()},
         dead_deliveries=_count(session, Delivery, Delivery.state == DeliveryState.DEAD),
         dead_commitments=_count(session, Commitment, Commitment.state == DeliveryState.DEAD),
-        failed_images=_count(session, Image, Image.state == ImageState.FAILED),
+        failed_images=_count(session, Image, Image.state == ImageState.FAILED, ~is_own()),
         **_kept(session),
         model=None if in_service is None else in_service.reference.model_dump(),
         model_since=since,

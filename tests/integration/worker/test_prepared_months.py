@@ -12,11 +12,13 @@ from structlog.testing import capture_logs
 
 from tests.integration.worker.conftest import Clock, opened
 from tests.plans import plans
+from tests.servers.ports import wait_until
 from tests.studies import INPUT_SPEC, POLICY, incoming, prepare, put_in_service, receive, score_everything, sha256
 from worker.db import Database
 from worker.domain import ImageState
 from worker.forgetting import forget_months
 from worker.level import require_level
+from worker.purging import Purger
 from worker.repository.prepared_months import make_months
 from worker.repository.prepared_retention import delete_prepared, old_prepared
 from worker.repository.scoring import claim_frames
@@ -78,6 +80,12 @@ def claim(database: Database, at: datetime) -> list[bytes | None]:
     with database.begin() as session:
         work = claim_frames(session, limit=99, input_spec_sha256=INPUT_SPEC, now=at, policy=POLICY)
     return [frame.pixels for frame in work]
+
+
+def locked(database: Database) -> bool:
+    """Whether somebody waits for a lock."""
+    with database.read() as session:
+        return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
 
 
 def test_a_film_lies_in_the_month_it_was_prepared_in_and_is_found_there(far: Service) -> None:
@@ -215,17 +223,35 @@ def test_a_user_that_owns_no_tables_prepares_finds_and_forgets(
         connection.execute(text("DROP ROLE lowly"))
 
 
-def test_a_reader_that_never_ends_puts_the_dropping_off(far: Service, clock: Clock) -> None:
-    """The purge gives up after seconds, so that nobody waits behind it, and drops the month the next time."""
+def test_a_reader_that_never_ends_puts_the_dropping_off(far: Service, clock: Clock, tmp_path: Path) -> None:
+    """The purge gives up after seconds and ends, who came behind it goes on, and the next one drops the month."""
     clock.advance(days=432)
-    with far.database.engine.connect() as reader:
+    purger = Purger(Service(Settings(data_dir=tmp_path), far.database, lambda _task: None, clock))
+    purger.service.spool.root.mkdir()
+    with far.database.engine.connect() as reader, capture_logs() as logs:
         reader.execute(text("SELECT count(*) FROM prepared_images"))
-        with capture_logs() as logs:
-            forget_months(far, clock() - 400 * DAY)
+        purge = Thread(target=purger.purge)
+        purge.start()
+        wait_until(lambda: locked(far.database), "the purge waiting for the reader")
+        a_film(far.database, "2.25.11", clock())
+        purge.join(60)
+        assert not purge.is_alive()
     assert "prepared_images_2040_01" in names(far.database)
     assert "LockNotAvailable" in {entry.get("error") for entry in logs}
-    forget_months(far, clock() - 400 * DAY)
+    assert claim(far.database, clock()) == [b"\0"]
+    purger.purge()
     assert "prepared_images_2040_01" not in names(far.database)
+
+
+def test_months_are_dropped_one_by_one_while_there_is_time(far: Service, clock: Clock) -> None:
+    """A purge that was off for long holds up no other work of its queue; the next one goes on with the next month."""
+    clock.advance(days=492)
+    left = iter((True, False))
+    forget_months(far, clock() - 400 * DAY, lambda: next(left))
+    assert "prepared_images_2040_01" not in names(far.database)
+    assert "prepared_images_2040_02" in names(far.database)
+    forget_months(far, clock() - 400 * DAY)
+    assert "prepared_images_2040_02" not in names(far.database)
 
 
 def test_what_was_prepared_before_the_upgrade_stays_and_the_old_release_goes_on(database: Database) -> None:

@@ -103,13 +103,15 @@ def test_shadow_screening_stores_and_sends_nothing(database: Database, champion:
 
 
 def test_a_synthetic_study_is_sent_nowhere(database: Database, speaker: Speaker) -> None:
-    """The service's own test film reaches no PACS and no folder."""
+    """The service's own test film reaches no PACS and no folder; it is concluded, and leaves no result behind."""
     receive(database, incoming())
     prepare(database, state=ImageState.FAILED, reason=Reason.TRUNCATED)
     with database.begin() as session:
         session.scalars(select(Study)).one().synthetic = True
     assert state(database, speaker.state_conclusion)
-    assert outbox(database) == []
+    assert (results(database), outbox(database)) == ([], [])
+    assert the_study(database).concluded_revision == 1
+    assert not state(database, speaker.state_conclusion)
 
 
 def test_a_result_that_is_rolled_back_was_never_said(database: Database, champion: RegisteredModel) -> None:

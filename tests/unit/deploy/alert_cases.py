@@ -1,5 +1,6 @@
-"""When each alert fires and when it does not, as promtool's series: one value a minute, or an hour."""
+"""When each alert fires and when it does not, as promtool's series: one value a minute, an hour, or 6 hours."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 HOST = 'instance="a",job="cxr-triage"'
@@ -38,6 +39,21 @@ _GPU = 'cxr_triage_gpu_memory_size_bytes{device="cuda:0",process="score-0",insta
 _GPU_FREE = _GPU.replace("_size_", "_free_")
 _FREE, _SIZE, _KEPT = (f'cxr_triage_disk_{what}_bytes{{instance="a"}}' for what in ("free", "size", "kept_free"))
 
+_DAY, _WEEK = 24, 7 * 24  # hours
+
+
+def _seen(days: Sequence[int], until: int = 3 * _WEEK) -> str:
+    """When a sender was last seen, every 6 hours of three weeks from a Monday on; it sends at noon of these days."""
+    last, values = 0, []
+    for hour in range(0, 3 * _WEEK, 6):
+        if hour < until and hour // _DAY % 7 in days and hour % _DAY == 12:
+            last = hour * 3600
+        values.append(last)
+    return " ".join(map(str, values))
+
+
+_ON_WORKDAYS, _EVERY_DAY = range(5), range(7)
+
 CASES = (
     _one("CxrTriageHostDown", f"up{{{HOST}}}", "0x30", "1x30"),
     Case(
@@ -66,6 +82,14 @@ CASES = (
     _one("CxrTriageDeadLetters", 'cxr_triage_dead_letters{destination="ris",instance="a"}', "0x10 1x20", "0x30"),
     _one("CxrTriageQuarantineGrows", 'cxr_triage_quarantined_images{instance="a"}', "3x10 14x20", "3x10 13x20"),
     Case("CxrTriageSenderSilent", {_SEEN: "0x20"}, {_SEEN: "0x5 18000+3600x15"}, "15h", every="1h"),
+    *(
+        Case("CxrTriageSenderSilent", {_SEEN: silent}, {_SEEN: _seen(_ON_WORKDAYS)}, f"{at}h", every="6h")
+        for silent, at in (
+            (_seen(_ON_WORKDAYS, until=2 * _WEEK - 2 * _DAY), 2 * _WEEK + 18),  # of a Monday that was to be busy
+            (_seen(_EVERY_DAY, until=2 * _WEEK - _DAY), 2 * _WEEK - 6),  # of a Sunday, which is always busy there
+            (_seen(_ON_WORKDAYS, until=_WEEK + 8), 2 * _WEEK + 2 * _DAY + 18),  # for nine days
+        )
+    ),
     _one("CxrTriageReadSignalSilent", 'cxr_triage_read_signal_silent{instance="a"}', "0x5 1x25", "0x15 1x15"),
     Case(
         "CxrTriageDiskNearlyFull",

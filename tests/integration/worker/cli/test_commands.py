@@ -165,14 +165,14 @@ def test_a_purge_by_hand_says_what_it_did_and_who_asked(
     os.utime(file, (NOW.timestamp(),) * 2)
     config = tmp_path / "settings.toml"
     config.write_text(f"{config.read_text()}[retention]\nraw_days = 1e-9\n")
-    assert run("purge", "--dry-run").stdout.startswith("would go: 1 received files, 0 prepared images\n")
+    assert run("purge", "--dry-run").stdout.startswith("would go: 1 received files, 0 prepared images, 0 ")
     assert file.exists()
     assert commands(database) == []
-    gone = "gone: 1 received files, 0 prepared images, 0 files without an image, 0 begun files; 4 bytes\n"
-    assert run("purge").stdout.endswith(gone)
+    gone = "gone: 1 received files, 0 prepared images, 0 files without an image, 0 begun files, 0 studies of the doctor"
+    assert run("purge").stdout.endswith(f"{gone}; 4 bytes\n")
     assert not file.exists()
     ((_, detail),) = commands(database)
-    counts = {"files": 1, "prepared": 0, "orphans": 0, "begun": 0, "bytes": 4}
+    counts = {"files": 1, "prepared": 0, "orphans": 0, "begun": 0, "bytes": 4, "synthetic": 0}
     assert ran_by_jane(detail) == {"command": "purge", **counts}
     assert "retention removed the received files of 1 image" in run("study", STUDY).stdout
 
