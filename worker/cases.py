@@ -21,6 +21,7 @@ class LeftOut(StrEnum):
     DISAGREEMENT = "readers disagree"
     GONE = "film not prepared for the model in service, or deleted by retention"
     DAMAGED = "film damaged"
+    BURNED_IN = "text is burned into the film"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,13 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame that the network has judged."""
+    """A frame that the network has judged; `burned_in` if its image says that text is burned in, maybe a name."""
 
     content_sha256: str
     number: int
     flagged: bool
     probability: float
+    burned_in: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from datetime import datetime
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
+from dicom_io.header import decode_header
+from dicom_io.part10 import tolerant
 from worker.cases import Frame, JudgedStudy, Said
 from worker.domain import ImageState, VerdictWord
 from worker.repository.corrections import newest_header
@@ -54,10 +56,19 @@ def _frames(session: Session, study_id: int) -> list[Frame]:
     current = (Image.study_id == study_id, Image.state == ImageState.SCORED, Image.rejection.is_(None))
     looks_like_a_film = or_(Score.flagged, ~Score.strange)
     statement = (
-        select(Image.id, Image.content_sha256, Score.frame, Score.flagged, Score.probability)
+        select(Image.id, Image.content_sha256, Image.header, Score.frame, Score.flagged, Score.probability)
         .join(Score, Score.image_id == Image.id)
         .where(*current, Score.logit.is_not(None), looks_like_a_film)
         .order_by(Image.id, Score.frame, Score.scored_at, Score.id)
     )
     newest = {(row.id, row.frame): row for row in session.execute(statement)}
-    return [Frame(row.content_sha256, row.frame, row.flagged, row.probability) for row in newest.values()]
+    return [
+        Frame(row.content_sha256, row.frame, row.flagged, row.probability, _has_text(row.header))
+        for row in newest.values()
+    ]
+
+
+def _has_text(header: bytes | None) -> bool:
+    """Return what Burned In Annotation (PS3.3 C.7.6.1.1) says."""
+    with tolerant():
+        return header is not None and str(decode_header(header).get("BurnedInAnnotation") or "").strip() == "YES"

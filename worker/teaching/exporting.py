@@ -81,6 +81,9 @@ class Exporter:
             return
         patient, before = names.patient(study.header, study.study_instance_uid), len(tally.rows)
         for frame in labelled.frames:
+            if frame.burned_in:
+                tally.left_out[LeftOut.BURNED_IN] += 1
+                continue
             with self.service.database.read() as session:
                 pixels = load_pixels(session, frame.content_sha256, frame.number, self.spec.sha256)
             if pixels is None:

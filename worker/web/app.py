@@ -65,7 +65,7 @@ def build_app(service: Service) -> FastAPI:
     pages = (sign_in, worklist, study, pictures, live, actions, answers, blind)
     for part in (*pages, health, actions_api, reading, shadow, openapi):
         app.include_router(part.router)
-    app.add_exception_handler(SignInFirst, _to("/login"))
+    app.add_exception_handler(SignInFirst, sign_in.ask)
     app.add_exception_handler(PasswordFirst, _to("/password"))
     app.add_exception_handler(BlindFirst, _to("/blind"))
     tell_problems(app, https=web.is_https)

@@ -18,6 +18,7 @@ from worker.web.patience import PatientProtocol
 from worker.web_section import WebSettings
 
 MOST_CONNECTIONS = 400  # twice as many as may listen for news
+ANSWER_SECONDS = 30.0  # for a database that hangs: longer than a report of a year takes, and then 503
 FAREWELL_SECONDS = 2  # for what is being answered; a page that listens for news comes again by itself
 
 _log = structlog.get_logger()
@@ -31,7 +32,7 @@ def serve_page(settings: Settings) -> None:
             is of another level.
     """
     web = settings.web
-    service = build_service(settings, wake)
+    service = build_service(settings, wake, answer_seconds=ANSWER_SECONDS)
     try:
         with _bound(web) as listening:
             app = build_app(service)

@@ -51,11 +51,13 @@ def judged(
     """Call it for a concluded study of one film with the verdict of a reader."""
     built = service()
 
-    def study(number: int, patient: str, word: VerdictWord, *, flagged: bool = False, by: str = "roe") -> None:
+    def study(
+        number: int, patient: str, word: VerdictWord, *, flagged: bool = False, by: str = "roe", text: str = "NO"
+    ) -> None:
         uid, name = f"2.25.{number}", f"2.25.{number}1"
         receive(database, incoming(name, study=uid))
         source = film(name)
-        source.PatientID = patient
+        source.PatientID, source.BurnedInAnnotation = patient, text
         with database.begin() as session:
             row = session.scalars(select(Image).where(Image.sop_instance_uid == name)).one()
             frames = (zstandard.compress(pixels(number).tobytes()),)
@@ -136,9 +138,10 @@ def test_the_same_export_again_is_the_same_folder_and_follows_a_change_of_mind(
 def test_what_cannot_teach_is_counted(
     judged: Callable[..., None], export: Export, database: Database, clock: Clock
 ) -> None:
-    """A film that retention deleted, a damaged one, a study that changed: left out by name of the reason."""
+    """A film that retention deleted, a damaged one, a study that changed, text in the film: left out by reason."""
     for number in (1, 2, 3):
         judged(number, f"P{number}", VerdictWord.AGREES)
+    judged(4, "P4", VerdictWord.AGREES, text="YES")
     receive(database, incoming("2.25.39", study="2.25.3", at=NOW + MINUTE))
     with database.begin() as session:
         contents = list(session.scalars(select(Image.content_sha256).order_by(Image.id)))
@@ -147,7 +150,7 @@ def test_what_cannot_teach_is_counted(
         stored.pixels = b"torn"
     tally = export()
     assert (tally.rows, tally.studies) == ([], 0)
-    assert tally.left_out == {LeftOut.GONE: 1, LeftOut.DAMAGED: 1, LeftOut.CHANGED: 1}
+    assert tally.left_out == {LeftOut.GONE: 1, LeftOut.DAMAGED: 1, LeftOut.CHANGED: 1, LeftOut.BURNED_IN: 1}
     assert export(since=MINUTE, until=2 * MINUTE).left_out == {}
 
 

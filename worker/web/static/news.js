@@ -1,5 +1,7 @@
 // Listens for news (server-sent events), fetches the page as it is now, and gives it to `show`.
 const GAP = 400; // milliseconds between two fetches at least
+const REST = 10; // and this many times what the last one took, so that many open pages do not keep a server busy
+const LONGEST_GAP = 10000;
 const QUIET = 30000; // then it is fetched all the same
 
 const live = document.getElementById("live");
@@ -7,7 +9,7 @@ let show;
 let source;
 let running = false;
 let again = false;
-let last = 0;
+let next = 0; // not to be fetched before
 let resting = false; // in the background
 
 function say(on) {
@@ -19,8 +21,8 @@ async function refresh() {
   again = running;
   if (running) return;
   running = true;
-  await new Promise((done) => setTimeout(done, Math.max(0, last + GAP - Date.now())));
-  last = Date.now();
+  await new Promise((done) => setTimeout(done, Math.max(0, next - Date.now())));
+  const began = Date.now();
   try {
     const answer = await fetch(location.href, { headers: { "X-Live": "1" } });
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -30,6 +32,7 @@ async function refresh() {
   } catch {
     say(false);
   } finally {
+    next = began + Math.min(LONGEST_GAP, Math.max(GAP, REST * (Date.now() - began)));
     running = false;
     if (again) refresh();
   }

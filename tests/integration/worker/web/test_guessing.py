@@ -194,7 +194,7 @@ def test_the_cookie_is_held_to_this_host_where_there_is_https(
     cookie, *flags = answer.headers["set-cookie"].split("; ")
     key, _, token = cookie.partition("=")
     assert (key, "Secure" in flags) == (name, secure)
-    assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(flags)
+    assert {"HttpOnly", "SameSite=lax", "Path=/"} <= set(flags)
     assert not [flag for flag in flags if flag.startswith("Domain")]
     assert token not in answer.headers["location"] + answer.text
     assert ("strict-transport-security" in answer.headers) == secure

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from tests.integration.worker.web.conftest import READER, Browser
 from tests.integration.worker.web.one_database import database_url  # noqa: F401 - a fixture
+from worker.db import Database
 from worker.domain import UserRole
+from worker.schema import migrate
 from worker.service import Service
 from worker.web.app import build_app
 
@@ -21,8 +24,6 @@ QUOTED = "Doe^Jane"
 @pytest.fixture
 def away(service: Callable[..., Service], tmp_path: Path) -> TestClient:
     """A page whose database is gone."""
-    from worker.db import Database  # noqa: PLC0415 - one that is nowhere
-
     return TestClient(build_app(service(on=Database(f"sqlite:///{tmp_path / 'none' / 'none.sqlite'}"))))
 
 
@@ -35,6 +36,19 @@ def test_a_database_that_is_away_is_told(away: TestClient) -> None:
     assert '<meta http-equiv="refresh" content="5">' in page.text
     answer = away.get("/api/v1/worklist")
     assert (answer.status_code, set(answer.json())) == (503, {"detail"})
+
+
+def test_a_database_that_hangs_is_told_as_one_that_is_away(postgres_url: str, service: Callable[..., Service]) -> None:
+    """A page is not waited for as long as somebody holds a table."""
+    hanging, other = Database(postgres_url, answer_seconds=0.5), Database(postgres_url)
+    migrate(other)
+    client = TestClient(build_app(service(on=hanging)), base_url="http://localhost", cookies={"session": "x" * 43})
+    with other.begin() as holder:
+        holder.execute(text("LOCK TABLE web_sessions IN ACCESS EXCLUSIVE MODE"))
+        assert client.get("/").status_code == 503
+    assert client.get("/", follow_redirects=False).status_code == 303
+    for database in (hanging, other):
+        database.dispose()
 
 
 def test_a_fault_of_ours_is_told_plainly_and_logged_without_what_it_says(app: FastAPI, sign_in: SignIn) -> None:

@@ -31,8 +31,29 @@ def test_a_page_leads_to_the_form_without_a_session(anybody: TestClient) -> None
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
 
 
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ("/studies/2.25.7", "/studies/2.25.7"),
+        ("/studies/2.25.7/report", "/studies/2.25.7/report"),
+        ("/events", "/"),
+        ("//evil.example/studies/2.25.7", "/"),
+        ("/studies/2.25.7@evil.example", "/"),
+    ],
+)
+def test_a_link_of_the_ris_is_followed_after_signing_in(anybody: TestClient, asked: str, shown: str) -> None:
+    """Also after a wrong password; what is no page of ours leads to the worklist."""
+    assert anybody.get("/studies/2.25.7").headers["location"] == "/login?to=/studies/2.25.7"
+    form = anybody.get("/login", params={"to": asked}).text
+    assert f'name="to" value="{shown}"' in form
+    wrong = anybody.post("/login", data={"name": READER, "password": "wrong", "to": asked}).text
+    assert f'name="to" value="{shown}"' in wrong
+    right = anybody.post("/login", data={"name": READER, "password": PASSWORD, "to": asked})
+    assert (right.status_code, right.headers["location"]) == (303, shown)
+
+
 def test_a_session_is_known_by_its_cookie_only(sign_in: SignIn, database: Database) -> None:
-    """The cookie is out of reach of scripts and of other sites, and the database holds only its hash."""
+    """The cookie is out of reach of scripts and of forms of other sites, and the database holds only its hash."""
     reader = sign_in(READER)
     assert reader.client.get("/password").status_code == 200
     token = reader.client.cookies["session"]
@@ -40,7 +61,7 @@ def test_a_session_is_known_by_its_cookie_only(sign_in: SignIn, database: Databa
         assert token not in session.scalars(select(WebSession.token_sha256)).all()
     again = reader.client.post("/login", data={"name": READER, "password": PASSWORD}).headers["set-cookie"]
     assert "HttpOnly" in again
-    assert "SameSite=strict" in again
+    assert "SameSite=lax" in again
 
 
 @pytest.mark.parametrize(("name", "password"), [(READER, "wrong"), ("nobody", PASSWORD), (READER, ""), ("", "")])
