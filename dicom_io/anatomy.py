@@ -69,8 +69,14 @@ def grid(rows: int, columns: int) -> tuple[Plane, Plane]:
 
 def soft(distance: Plane, width: float) -> Plane:
     """Turn a signed distance (positive inside) into coverage in [0, 1] with an edge `width` wide."""
-    t: Plane = np.clip(0.5 + distance / width, 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
+    t: Plane = distance / width
+    t += 0.5
+    np.clip(t, 0.0, 1.0, out=t)
+    rest = 2.0 * t
+    np.subtract(3.0, rest, out=rest)
+    t *= t
+    t *= rest
+    return t
 
 
 def ellipse(x: Plane, y: Plane, centre: tuple[float, float], axes: tuple[float, float], edge: float) -> Plane:
@@ -88,6 +94,12 @@ def stroke(
     off_x, off_y = x - start[0] - along * dx, y - start[1] - along * dy
     radius = radii[0] + (radii[1] - radii[0]) * along
     return soft(radius - np.sqrt(off_x * off_x + off_y * off_y), max(radii) * 1.4)
+
+
+def near(coordinates: Plane, start: float, end: float, reach: float) -> slice:
+    """Return which of the ascending coordinates lie between two, in either order, or within `reach` of them."""
+    first, last = np.searchsorted(coordinates, (min(start, end) - reach, max(start, end) + reach))
+    return slice(int(first), int(last))
 
 
 def torso(x: Plane, y: Plane, body: Body) -> Plane:
@@ -135,14 +147,18 @@ def ribs(x: Plane, y: Plane, body: Body) -> Plane:
         level = -0.74 + 0.135 * number
         rear = level - 0.10 * out * (1.0 - out) * 2.0 + body.rib_tilt * (1.0 + 0.08 * number) * out * out * 1.6
         front = level + 0.30 + 0.42 * (0.75 - np.abs(x)) * (1.0 - 0.4 * out)
-        total += _band(y - rear, 0.030) * 1.0
-        total += _band(y - front, 0.026) * 0.45 * soft(np.abs(x) - 0.22, 0.1) * (number < RIBS - 3)
+        _add_band(total, y, rear, 0.030, 1.0)
+        if number < RIBS - 3:
+            _add_band(total, y, front, 0.026, 0.45 * soft(np.abs(x) - 0.22, 0.1))
     return total * reach
 
 
-def _band(offset: Plane, half_width: float) -> Plane:
-    distance = np.abs(offset)
-    return soft(half_width - distance, 0.014) * (0.7 + 0.3 * soft(distance - half_width * 0.6, 0.01))
+def _add_band(total: Plane, y: Plane, level: Plane, half_width: float, strength: Plane | float) -> None:
+    """Add a bone that follows `level`, shape (1, columns); it covers nothing beyond half its edge outside of it."""
+    rows = near(y[:, 0], level.min(), level.max(), half_width + 0.01)
+    distance = np.abs(y[rows] - level)
+    rims = 0.7 + 0.3 * soft(distance - half_width * 0.6, 0.01)
+    total[rows] += soft(half_width - distance, 0.014) * rims * strength
 
 
 def clavicles(x: Plane, y: Plane) -> Plane:
@@ -162,7 +178,9 @@ def vessels(x: Plane, y: Plane, dice: Dice) -> Plane:
         for number in range(12):
             root = (side * dice.between(0.16, 0.21), dice.between(-0.14, 0.06))
             tip = (side * dice.between(0.30, 0.68), -0.55 + 0.09 * number + dice.between(-0.06, 0.06))
-            clear *= 1.0 - 0.6 * stroke(x, y, root, tip, (0.022, 0.006))
+            # A stroke covers nothing beyond 1.7 times its larger radius.
+            rows, columns = near(y[:, 0], root[1], tip[1], 0.04), near(x[0], root[0], tip[0], 0.04)
+            clear[rows, columns] *= 1.0 - 0.6 * stroke(x[:, columns], y[rows], root, tip, (0.022, 0.006))
     return 1.0 - clear
 
 
@@ -174,5 +192,9 @@ def consolidation(x: Plane, y: Plane, dice: Dice) -> Plane:
     for _ in range(16):
         centre = (focus[0] + dice.between(-0.15, 0.15), focus[1] + dice.between(-0.17, 0.17))
         axes = (dice.between(0.07, 0.14), dice.between(0.06, 0.13))
-        clear *= 1.0 - dice.between(0.2, 0.55) * ellipse(x, y, centre, axes, 0.16)
+        # An ellipse covers nothing beyond half its edge outside of it, here 0.08 where its axes are shorter.
+        scale = 1.01 + 0.08 / min(axes)
+        rows = near(y[:, 0], centre[1], centre[1], axes[1] * scale)
+        columns = near(x[0], centre[0], centre[0], axes[0] * scale)
+        clear[rows, columns] *= 1.0 - dice.between(0.2, 0.55) * ellipse(x[:, columns], y[rows], centre, axes, 0.16)
     return 1.0 - clear
