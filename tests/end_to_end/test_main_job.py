@@ -2,18 +2,17 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
 import pytest
 
-from tests.end_to_end.conftest import StartService
+from dicom_io.phantom import phantom_dataset
 from tests.end_to_end.service import RunningService
 from tests.servers.ports import wait_until
 from tests.servers.programs import require_program
 from tests.servers.storescp import StartStoreScp
-
-FreePort = Callable[[], int]
 
 # What storescu proposes for a file's transfer syntax; it sends files as they are.
 _PROPOSE = {
@@ -33,14 +32,14 @@ def storescu(service: RunningService, *paths: Path) -> None:
     program = require_program("storescu", "dcmtk")
     address = ["--call", "CXRTRIAGE", "127.0.0.1", str(service.port)]
     for path in paths:
-        subprocess.run([program, _PROPOSE[path.name], *address, str(path)], check=True, capture_output=True)
+        propose = _PROPOSE.get(path.name, "--propose-uncompr")
+        subprocess.run([program, propose, *address, str(path)], check=True, capture_output=True)
 
 
-def _destination(name: str, port: int, ae_title: str) -> str:
+def _destinations(flags: Path, pacs: int) -> str:
     return (
-        f'[[destinations]]\nname = "flags"\nkind = "folder"\npath = "FLAGS"\n'
-        f'[[destinations]]\nname = "{name}"\nkind = "dicom"\nae_title = "{ae_title}"\n'
-        f'host = "127.0.0.1"\nport = {port}\n'
+        f'[[destinations]]\nname = "flags"\nkind = "folder"\npath = "{flags}"\n'
+        f'[[destinations]]\nname = "pacs"\nkind = "dicom"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = {pacs}\n'
     )
 
 
@@ -57,6 +56,25 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     running.stop()
 
 
+@dataclass(frozen=True)
+class Sending:
+    """A service with a PACS that a test starts on `port`."""
+
+    service: RunningService
+    port: int
+
+
+@pytest.fixture(scope="module")
+def sending(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Sending]:
+    """A service that sends to a PACS, for every test that leaves it whole."""
+    folder, port = tmp_path_factory.mktemp("sending"), free_port()
+    settings = {"study_quiet_seconds": 3, "retry_max_seconds": 2, "prepare_processes": 2}
+    running = RunningService(folder, toml=_destinations(folder / "data" / "flags", port), settings=settings)
+    running.start()
+    yield Sending(running, port)
+    running.stop()
+
+
 @pytest.fixture
 def chest_films(shared_data: Path) -> list[Path]:
     """The four real chest films; the last two share their UIDs and differ in bytes."""
@@ -64,18 +82,18 @@ def chest_films(shared_data: Path) -> list[Path]:
 
 
 def test_real_chest_films_pushed_by_storescu_end_as_flags_and_valid_reports(
-    start_service: StartService, storescp: StartStoreScp, chest_films: list[Path], tmp_path: Path
+    sending: Sending, storescp: StartStoreScp, chest_films: list[Path]
 ) -> None:
     """Four films make three studies, one of them at its second revision; every report is valid DICOM."""
-    pacs = storescp(ae_title="PACS")
-    toml = _destination("pacs", pacs.port, "PACS").replace("FLAGS", str(tmp_path / "data" / "flags"))
-    service = start_service(toml=toml, study_quiet_seconds=3, prepare_processes=2)
+    service, studies = sending.service, {_study_of(film) for film in chest_films}
+    pacs = storescp(ae_title="PACS", port=sending.port)
     storescu(service, *chest_films)
-    wait_until(lambda: len(service.concluded()) == 3, "three concluded studies", seconds=120)
-    wait_until(lambda: not service.json("deliveries"), "an empty outbox", seconds=30)
+    wait_until(lambda: studies <= service.concluded().keys(), "three concluded studies", seconds=120)
+    wait_until(lambda: not service.json("deliveries"), "an empty outbox", seconds=60)
 
-    assert {flag["status"] for flag in service.concluded().values()} == {"SCREENED"}
-    assert sorted(flag["revision"] for flag in service.concluded().values()) == [1, 1, 2]
+    assert len(studies) == 3
+    assert {service.concluded()[study]["status"] for study in studies} == {"SCREENED"}
+    assert sorted(service.concluded()[study]["revision"] for study in studies) == [1, 1, 2]
     for flag in service.flags():
         for image in flag["images"]:
             assert image["flagged"] == (image["logit"] >= image["threshold_logit"])
@@ -136,18 +154,17 @@ def test_our_own_report_coming_back_opens_no_study(service: RunningService, ches
 
 
 def test_an_unreachable_pacs_gets_its_report_when_it_is_back(
-    start_service: StartService, storescp: StartStoreScp, free_port: FreePort, chest_films: list[Path], tmp_path: Path
+    sending: Sending, storescp: StartStoreScp, tmp_path: Path
 ) -> None:
     """A report waits in the outbox while its destination is down, holds up no other, and goes out afterwards."""
-    port = free_port()
-    toml = _destination("pacs", port, "PACS").replace("FLAGS", str(tmp_path / "data" / "flags"))
-    service = start_service(toml=toml, retry_max_seconds=2)
-    storescu(service, chest_films[0])
-    wait_until(lambda: len(service.concluded()) == 1, "the flag in the folder", seconds=120)
+    service, film = sending.service, tmp_path / "film.dcm"
+    phantom_dataset(1, kind="CR").save_as(film, enforce_file_format=True)
+    storescu(service, film)
+    wait_until(lambda: _study_of(film) in service.concluded(), "the flag in the folder", seconds=120)
     waiting = service.json("deliveries")
     assert {(row["destination"], row["state"]) for row in waiting} == {("pacs", "pending")}
 
-    pacs = storescp(ae_title="PACS", port=port)
+    pacs = storescp(ae_title="PACS", port=sending.port)
     wait_until(lambda: not service.json("deliveries"), "an empty outbox", seconds=120)
     assert len(pacs.files()) == len(waiting)
 

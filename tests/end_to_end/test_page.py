@@ -132,7 +132,7 @@ def test_a_reader_needs_no_mouse(browser: Browser, site: PageSite) -> None:
         keyboard.press("Enter")
         page.wait_for_url("**/login")
         page.goto(f"/studies/{uid}")
-        assert page.url.endswith("/login")
+        assert page.url.endswith(f"/login?to=/studies/{uid}")
 
 
 def show_heatmap(reader: Visitor) -> None:

@@ -84,12 +84,25 @@ def _migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A migrated PostgreSQL database that many tests have in turn; new connections would cost more than most tests."""
+
+    url: str
+    database: Database
+
+    def empty(self) -> None:
+        """Delete every row, and let every number begin at 1 again."""
+        rows = Base.metadata.tables.keys() - {SchemaSupport.__tablename__}  # that one belongs to the schema
+        with self.database.begin() as session:
+            session.execute(text(f"TRUNCATE {', '.join(rows)} RESTART IDENTITY"))
+
+
 @pytest.fixture(scope="session")
-def _migrated_postgres(_postgres: PostgresServer) -> Iterator[str]:
-    with _postgres.database() as url:
-        with opened(url) as database:
-            migrate(database)
-        yield url
+def _migrated_postgres(_postgres: PostgresServer) -> Iterator[Kept]:
+    with _postgres.database() as url, opened(url) as database:
+        migrate(database)
+        yield Kept(url, database)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -98,18 +111,19 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         file = shutil.copy(request.getfixturevalue("_migrated_sqlite"), tmp_path / "test.sqlite")
         return f"sqlite:///{file}"
-    url: str = request.getfixturevalue("_migrated_postgres")
-    rows = Base.metadata.tables.keys() - {SchemaSupport.__tablename__}  # that one belongs to the schema
-    with opened(url) as database, database.begin() as session:
-        session.execute(text(f"TRUNCATE {', '.join(rows)} RESTART IDENTITY"))
-    return url
+    kept: Kept = request.getfixturevalue("_migrated_postgres")
+    kept.empty()
+    return kept.url
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(database_url: str, request: pytest.FixtureRequest) -> Iterator[Database]:
     """A migrated database of each kind, without a row."""
-    with opened(database_url) as database:
-        yield database
+    if database_url.startswith("sqlite"):
+        with opened(database_url) as database:
+            yield database
+    else:
+        yield request.getfixturevalue("_migrated_postgres").database
 
 
 @pytest.fixture

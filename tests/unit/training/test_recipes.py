@@ -65,6 +65,7 @@ _NIGHTLY = {
     "matlab-resnet50",
     "pneumoniamnist-resnet50",
     "refresh",
+    "resnet50-cam",
 }
 
 
@@ -114,6 +115,7 @@ def test_frozen_layers_stay_as_they_came(data: Path, tmp_path: Path) -> None:
     assert [row["phase"] for row in _history(tmp_path)] == [0, 1]
 
 
+@pytest.mark.nightly  # test_fitting breaks a run off without a kill
 def test_a_run_killed_in_the_middle_of_an_epoch_ends_as_an_unbroken_one(data: Path, tmp_path: Path) -> None:
     """Kill -9 after the first checkpoint, the same command again: the same course and the same answer."""
     command = [
