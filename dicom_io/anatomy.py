@@ -147,18 +147,20 @@ def ribs(x: Plane, y: Plane, body: Body) -> Plane:
         level = -0.74 + 0.135 * number
         rear = level - 0.10 * out * (1.0 - out) * 2.0 + body.rib_tilt * (1.0 + 0.08 * number) * out * out * 1.6
         front = level + 0.30 + 0.42 * (0.75 - np.abs(x)) * (1.0 - 0.4 * out)
-        _add_band(total, y, rear, 0.030, 1.0)
+        _add_band(total, y, rear, 0.030)
         if number < RIBS - 3:
-            _add_band(total, y, front, 0.026, 0.45 * soft(np.abs(x) - 0.22, 0.1))
+            _add_band(total, y, front, 0.026, 0.45, soft(np.abs(x) - 0.22, 0.1))
     return total * reach
 
 
-def _add_band(total: Plane, y: Plane, level: Plane, half_width: float, strength: Plane | float) -> None:
+def _add_band(
+    total: Plane, y: Plane, level: Plane, half_width: float, strength: float = 1.0, reach: Plane | float = 1.0
+) -> None:
     """Add a bone that follows `level`, shape (1, columns); it covers nothing beyond half its edge outside of it."""
     rows = near(y[:, 0], level.min(), level.max(), half_width + 0.01)
     distance = np.abs(y[rows] - level)
     rims = 0.7 + 0.3 * soft(distance - half_width * 0.6, 0.01)
-    total[rows] += soft(half_width - distance, 0.014) * rims * strength
+    total[rows] += soft(half_width - distance, 0.014) * rims * strength * reach  # in this order, to the last bit
 
 
 def clavicles(x: Plane, y: Plane) -> Plane:

@@ -49,7 +49,7 @@ class Waker:
                 how = {"producer": producer, "retry": False, "ignore_result": True, "timeout": TIMEOUT_SECONDS}
                 self.app.send_task(task_name(task), queue=queue, **how)
         except (OperationalError, *connection.connection_errors, *connection.channel_errors) as error:
-            if not isinstance(producer.channel, VirtualChannel):
+            if connection.transport.driver_type == "amqp":  # to ask for the channel would be to connect once more
                 connection.collect()  # half a message may have been written, or an answer still be on its way
             raise OperationalError from (error.__cause__ or error)
 

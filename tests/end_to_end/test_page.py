@@ -190,6 +190,19 @@ def test_a_refresh_that_changes_nothing_moves_nothing(site: PageSite, reader: Vi
     assert page.evaluate("window.shift") == 0
 
 
+def test_live_is_said_of_what_is_live(site: PageSite, reader: Visitor, study: str) -> None:
+    """Not after one answer that failed, again after the next good one, and whatever is done to the computer's clock."""
+    page = reader.page
+    page.route("**/", lambda route: route.fulfill(status=503))
+    site.happen()
+    page.wait_for_selector('[data-live="off"]', timeout=MOST_WAIT)
+    page.unroute("**/")
+    page.evaluate("() => { const now = Date.now; Date.now = () => now() - 3600e3; }")
+    site.happen()
+    page.wait_for_selector('[data-live="on"]', timeout=MOST_WAIT)
+    reader.complaints.clear()  # the answer that failed is one
+
+
 def test_studies_in_the_background_leave_the_worklist_its_connection(reader: Visitor, study: str) -> None:
     """A browser has six to a host for all tabs: those that nobody looks at listen for no news until they are seen."""
     context = reader.page.context

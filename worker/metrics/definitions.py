@@ -205,8 +205,8 @@ PAUSED = _define(
 UNHEARD = _define(
     "read_signal_silent",
     "gauge",
-    "Whether nobody has said for an hour what was read, although studies came and it is said at this hour of other "
-    "days; only with `escalate_after_minutes`.",
+    "Whether nobody has said for an hour what was read, although studies came and it was said at this hour of the "
+    "week before, or of that before it; only with `escalate_after_minutes`.",
 )
 QUARANTINED = _define(
     "quarantined_images", "gauge", "Images whose every attempt failed, up to 10000, without the doctor's."

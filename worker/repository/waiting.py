@@ -24,8 +24,9 @@ def signals(session: Session) -> tuple[datetime, datetime] | None:
 def unheard_since(session: Session, now: datetime, escalate_after_minutes: float | None) -> datetime | None:
     """Return since when nobody tells us what is read although somebody should, as where a RIS's interface is broken.
 
-    Somebody should who told us something in the same hour on the day before the silence, or on the same weekday before
-    it: at night, when nobody reads, `UNHEARD_STUDIES` may come and wait.
+    Somebody should who told us something in the same hour of the same weekday, in one of the two weeks before the
+    silence: `UNHEARD_STUDIES` may come and wait at night and at weekends, when nobody reads. In the first week in which
+    we are told anything it is the day before the silence that counts.
 
     Args:
         session: to read with.
@@ -38,8 +39,14 @@ def unheard_since(session: Session, now: datetime, escalate_after_minutes: float
     came = select(Study.id).where(Study.received_at > heard[1], ~Study.synthetic).limit(UNHEARD_STUDIES)
     if len(session.scalars(came).all()) < UNHEARD_STUDIES:
         return None
-    usual = (_told_in_the_hour(session, now - -(-(now - heard[1]) // period) * period) for period in (_DAY, _WEEK))
+    usual = (_told_in_the_hour(session, until) for until in _same_hours(*heard, now))
     return heard[1] if any(usual) else None
+
+
+def _same_hours(first: datetime, last: datetime, now: datetime) -> tuple[datetime, ...]:
+    """Return the ends of the hours before the last signal that are like the present one."""
+    day, week = (now - -(-(now - last) // period) * period for period in (_DAY, _WEEK))
+    return (week, week - _WEEK) if first <= week - UNHEARD_AFTER else (day,)
 
 
 def _told_in_the_hour(session: Session, until: datetime) -> bool:

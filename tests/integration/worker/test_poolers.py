@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionError
 from tests.servers.pgbouncer import pgbouncer
 from tests.servers.ports import wait_until
 from worker.bootstrap import build_service
-from worker.db import Database
+from worker.db import Database, after_commit
 from worker.errors import ConfigurationError
 from worker.level import require_level
 from worker.schema import migrate
@@ -23,6 +23,13 @@ SERVERS = 2  # that the pooler has for all clients
 THREADS = 4
 STATEMENTS = 20  # more than psycopg sees before it prepares one
 WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+
+SLOW_COMMIT = text("""
+    CREATE TABLE slow (id integer);
+    CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NULL; END';
+    CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION wait();
+""")
 
 
 @contextmanager
@@ -81,6 +88,28 @@ def test_who_waits_too_long_for_an_answer_is_told_so_and_leaves_nothing_waiting(
                 other.execute(text("SELECT count(*) FROM studies"))
             wait_until(lambda: session.scalar(WAITING) == 0, "the end of the cancelled statement")
         assert ask_often(impatient) == STATEMENTS
+
+
+def test_a_commit_that_is_not_answered_in_time_is_no_success(postgres_url: str) -> None:
+    """The sender hears 0xA700, nothing that hangs on the commit is done, and the next transaction works."""
+    told: list[str] = []
+    with opened(postgres_url) as owner, opened(postgres_url, answer_seconds=0.5) as impatient:
+        migrate(owner)
+        with owner.begin() as session:
+            session.execute(SLOW_COMMIT)
+        with pytest.raises(OperationalError):
+            commit_slowly(impatient, told)
+        assert told == []
+        assert ask_often(impatient) == STATEMENTS
+        with owner.read() as session:
+            assert session.scalar(text("SELECT count(*) FROM slow")) == 0
+
+
+def commit_slowly(database: Database, told: list[str]) -> None:
+    """Commit a row, and tell once it is committed."""
+    with database.begin() as session:
+        session.execute(text("INSERT INTO slow VALUES (1)"))
+        after_commit(session, lambda: told.append("committed"))
 
 
 def test_who_waits_too_long_for_the_pooler_s_server_is_told_so(postgres_url: str) -> None:

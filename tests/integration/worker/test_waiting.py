@@ -245,6 +245,23 @@ def test_a_read_signal_that_falls_silent_is_told(
     assert _unheard(site) is None
 
 
+def test_a_weekend_on_which_nobody_reads_is_no_silent_signal(
+    database: Database, clock: Clock, site: Service, champion: RegisteredModel
+) -> None:
+    """Though films come: nobody read on the two before. The Monday after it is, be the last one a holiday."""
+    for days in (14, 11, 10, 9, 8, 7, 3, 2, 1, 0):  # before this Friday; not the Monday 4 days before
+        clock.time = NOW - timedelta(days=days)
+        receive(database, incoming(f"2.25.6{days}", study=f"2.25.6{days}.9", at=clock.time))
+        Reading(site, "ris").mark_read(f"2.25.6{days}.9")
+    for number in range(5):
+        receive(database, incoming(f"2.25.7{number}", study=f"2.25.7{number}.9", at=NOW + MINUTE))
+    said = []
+    for days in (1, 2, 3):
+        clock.time = NOW + timedelta(days=days, minutes=30)
+        said.append(_unheard(site))
+    assert said == [None, None, NOW]
+
+
 def _unheard(site: Service, **changed: object) -> datetime | None:
     """What the page's strip says, and that Prometheus is told the same."""
     asked = replace(site, settings=site.settings.model_copy(update=changed))

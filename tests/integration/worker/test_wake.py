@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -64,3 +65,16 @@ def test_a_redis_that_hangs_is_waited_for_once(tmp_path: Path) -> None:
             )
         finally:
             server.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.timeout(60)
+def test_a_rabbitmq_that_hangs_is_asked_for_one_connection(tmp_path: Path) -> None:
+    """Its host takes connections and it says nothing: whoever waits for that does not wait for it a second time."""
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        url = f"amqp://{LOOPBACK}:{silent.getsockname()[1]}//"
+        environment = {"CXR_DATA_DIR": str(tmp_path), "CXR_BROKER_URL": url}
+        subprocess.run([sys.executable, "-c", WAKE], check=True, env={**os.environ, **environment}, timeout=50)
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()

@@ -2,6 +2,7 @@
 const GAP = 400; // milliseconds between two fetches at least
 const REST = 10; // and this many times what the last one took, so that many open pages do not keep a server busy
 const LONGEST_GAP = 10000;
+const LONGEST_WAIT = 35000; // for an answer, longer than the server waits for its database: else the network is cut
 const QUIET = 30000; // then it is fetched all the same
 
 const live = document.getElementById("live");
@@ -9,7 +10,7 @@ let show;
 let source;
 let running = false;
 let again = false;
-let next = 0; // not to be fetched before
+let next = 0; // not to be fetched before, by a clock that nobody sets
 let resting = false; // in the background
 
 function say(on) {
@@ -21,18 +22,19 @@ async function refresh() {
   again = running;
   if (running) return;
   running = true;
-  await new Promise((done) => setTimeout(done, Math.max(0, next - Date.now())));
-  const began = Date.now();
+  await new Promise((done) => setTimeout(done, Math.max(0, next - performance.now())));
+  const began = performance.now();
   try {
-    const answer = await fetch(location.href, { headers: { "X-Live": "1" } });
+    const signal = AbortSignal.timeout(LONGEST_WAIT);
+    const answer = await fetch(location.href, { headers: { "X-Live": "1" }, signal });
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (answer.redirected) location.reload(); // signed out: to the form
-    else if (answer.ok) show(fresh);
-    else say(false);
+    if (answer.redirected) return location.reload(); // signed out: to the form
+    if (answer.ok) show(fresh);
+    say(answer.ok && source?.readyState === EventSource.OPEN);
   } catch {
     say(false);
   } finally {
-    next = began + Math.min(LONGEST_GAP, Math.max(GAP, REST * (Date.now() - began)));
+    next = began + Math.min(LONGEST_GAP, Math.max(GAP, REST * (performance.now() - began)));
     running = false;
     if (again) refresh();
   }
@@ -60,8 +62,9 @@ export function follow(showFresh, { rests = false } = {}) {
   show = showFresh;
   const look = () => {
     resting = rests && document.hidden;
-    if (resting) source?.close();
-    else listen();
+    if (!resting) return listen();
+    source?.close();
+    say(false); // until it is seen, and listens, again
   };
   look();
   document.addEventListener("visibilitychange", look);
