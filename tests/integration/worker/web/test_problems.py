@@ -40,7 +40,7 @@ def test_a_database_that_is_away_is_told(away: TestClient) -> None:
 
 def test_a_database_that_hangs_is_told_as_one_that_is_away(postgres_url: str, service: Callable[..., Service]) -> None:
     """A page is not waited for as long as somebody holds a table."""
-    hanging, other = Database(postgres_url, answer_seconds=0.5), Database(postgres_url)
+    hanging, other = Database(postgres_url, answer_seconds=3.0), Database(postgres_url)
     migrate(other)
     client = TestClient(build_app(service(on=hanging)), base_url="http://localhost", cookies={"session": "x" * 43})
     with other.begin() as holder:

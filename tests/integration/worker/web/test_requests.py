@@ -231,7 +231,7 @@ def test_the_news_end_with_the_session(
             accounts.change_password(READER, None, by="test")
         else:
             clock.advance(hours=13)
-        assert b"hello" in told.result(timeout=10)
+        assert b"hello" in told.result(timeout=60)
         assert news.listeners == 0
 
 
