@@ -1,6 +1,6 @@
 // Listens for news (server-sent events), fetches the page as it is now, and gives it to `show`.
 const GAP = 400; // milliseconds between two fetches at least
-const REST = 10; // and this many times what the last one took, so that many open pages do not keep a server busy
+const REST = 6; // and this many times what the last one took, so that many open pages do not keep a server busy
 const LONGEST_GAP = 10000;
 const LONGEST_WAIT = 35000; // for an answer, longer than the server waits for its database: else the network is cut
 const QUIET = 30000; // then it is fetched all the same
