@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 from starlette.status import HTTP_303_SEE_OTHER, HTTP_422_UNPROCESSABLE_CONTENT
 
 from worker.correcting import LONGEST_REASON
+from worker.reading import LONGEST_COMMENT
 from worker.repository.web_sessions import SignedIn
 from worker.web.access import Admin, OwnForm, Person
 from worker.web.deeds import Deeds
@@ -31,6 +32,7 @@ UID_PATTERN = r"^[!-~]+$"
 Uid = Annotated[str, Path(max_length=64, pattern=UID_PATTERN)]
 Reason = Annotated[str, Form(max_length=LONGEST_REASON, pattern=r"^[^\x00]*$")]
 Destination = Annotated[str, Form(max_length=64, pattern=r"^[^\x00]*$")]
+Comment = Annotated[str, Form(max_length=2 * LONGEST_COMMENT)]  # browsers send line ends as two characters
 Confirmed = Annotated[bool, Form()]
 
 

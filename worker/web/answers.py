@@ -7,9 +7,9 @@ from starlette.status import HTTP_404_NOT_FOUND, HTTP_422_UNPROCESSABLE_CONTENT
 
 from worker.domain import VerdictWord
 from worker.errors import ReadingError, UnknownStudyError
-from worker.reading import LONGEST_COMMENT, Reading
+from worker.reading import Reading
 from worker.web.access import OwnForm, Person
-from worker.web.actions import Uid, back_to
+from worker.web.actions import Comment, Uid, back_to
 
 router = APIRouter(include_in_schema=False, dependencies=[OwnForm])
 
@@ -20,7 +20,7 @@ def say(
     uid: Uid,
     who: Person,
     verdict: Annotated[VerdictWord, Form()],
-    comment: Annotated[str, Form(max_length=2 * LONGEST_COMMENT)] = "",  # browsers send line ends as two characters
+    comment: Comment = "",
 ) -> Response:
     """Record a reader's verdict; the study is read by that."""
     try:

@@ -8,11 +8,11 @@ from fastapi.responses import RedirectResponse
 from starlette.status import HTTP_303_SEE_OTHER, HTTP_404_NOT_FOUND, HTTP_422_UNPROCESSABLE_CONTENT
 
 from worker.errors import ReadingError, UnknownStudyError
-from worker.reading import LONGEST_COMMENT, Reading
+from worker.reading import Reading
 from worker.repository.blind import MOST_SHOWN, blind_study, has_judged, unjudged
 from worker.service import Service
 from worker.web.access import OwnForm, Person
-from worker.web.actions import UID_PATTERN, Uid
+from worker.web.actions import UID_PATTERN, Comment, Uid
 from worker.web.deeds import UNKNOWN
 from worker.web.pages import page
 
@@ -57,7 +57,7 @@ def judge(
     who: Person,
     *,
     suspected: Annotated[bool, Form()],
-    comment: Annotated[str, Form(max_length=2 * LONGEST_COMMENT)] = "",  # browsers send line ends as two characters
+    comment: Comment = "",
 ) -> Response:
     """Record whether the reader suspects the finding; the study is read by that."""
     try:
